@@ -1,1 +1,5 @@
-"""transformer."""
+"""The dual-stream diffusion transformer."""
+
+from .modality import Modality
+
+__all__ = ["Modality"]
