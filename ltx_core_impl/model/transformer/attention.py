@@ -1,0 +1,133 @@
+"""Multi-head attention with joint q/k normalisation, rotary positions and per-head gates (spec 02 §8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from .attention_functions import AttentionFunction, attend, attention_function
+from .rope import RopeTable, RopeType, apply_rotary_emb
+from .rows import put_rows, take_rows
+
+
+class Attention(nn.Module):
+    """Attention from ``(B, Tq, query_dim)`` to ``(B, Tk, context_dim)``, written back to ``query_dim``.
+
+    Args:
+        query_dim: width of the query stream and of the result.
+        context_dim: width of the stream that gives keys and values; ``None`` means ``query_dim``.
+        heads: number of heads.
+        head_dim: channels per head; the inner width is ``heads * head_dim``.
+        norm_eps: epsilon of the RMS norms of queries and keys, which run over all heads together.
+        gated: scale each head by ``2 * sigmoid(to_gate_logits(x))``.
+        rope_type: channel pairing of the rotation.
+
+    ``attention_function`` may be replaced by any ``(q, k, v) -> out`` on ``(B, H, T, d)`` tensors.
+    """
+
+    attention_function: AttentionFunction
+
+    def __init__(
+        self,
+        query_dim: int,
+        *,
+        heads: int,
+        head_dim: int,
+        context_dim: int | None = None,
+        norm_eps: float = 1e-6,
+        gated: bool = False,
+        rope_type: RopeType = RopeType.SPLIT,
+    ) -> None:
+        super().__init__()
+        context_dim = query_dim if context_dim is None else context_dim
+        inner_dim = heads * head_dim
+        self.heads = heads
+        self.rope_type = rope_type
+        self.attention_function = attention_function("default")
+        self.q_norm = nn.RMSNorm(inner_dim, eps=norm_eps)
+        self.k_norm = nn.RMSNorm(inner_dim, eps=norm_eps)
+        self.to_q = nn.Linear(query_dim, inner_dim)
+        self.to_k = nn.Linear(context_dim, inner_dim)
+        self.to_v = nn.Linear(context_dim, inner_dim)
+        self.to_gate_logits = nn.Linear(query_dim, heads) if gated else None
+        self.to_out = nn.Sequential(nn.Linear(inner_dim, query_dim))
+
+    def keys_values(self, context: torch.Tensor, rope: RopeTable | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys (normalised and rotated) and values of ``context``, each ``(B, H, Tk, d)``."""
+        k = self._rotate(self._split(self.k_norm(self.to_k(context))), rope)
+        return k, self._split(self.to_v(context))
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        context: torch.Tensor | None = None,
+        *,
+        mask: torch.Tensor | None = None,
+        rope: RopeTable | None = None,
+        context_rope: RopeTable | None = None,
+        keys_values: tuple[torch.Tensor, torch.Tensor] | None = None,
+        kept_rows: Sequence[int] | None = None,
+    ) -> torch.Tensor:
+        """Attends from ``x``.
+
+        Args:
+            x: ``(B, Tq, query_dim)``, already normalised and modulated.
+            context: ``(B or 1, Tk, context_dim)``; ``None`` for self-attention.
+            mask: additive mask, see :func:`attend`.
+            rope: rotation of the queries, and of the keys of a self-attention.
+            context_rope: rotation of the keys of a cross-attention.
+            keys_values: result of :meth:`keys_values`, when the caller kept it; ``context`` is then not read.
+            kept_rows: for self-attention, the batch rows that attend. In the others each token's own value stands in
+                for the attention result, and neither their queries, keys nor scores are computed. ``None``: all rows.
+
+        Returns:
+            ``(B, Tq, query_dim)``.
+        """
+        if keys_values is None and context is None:
+            out = self._self_attention(x, mask, rope, kept_rows)
+        else:
+            k, v = self.keys_values(context, context_rope) if keys_values is None else keys_values
+            out = attend(self._queries(x, rope), k, v, mask, self.attention_function)
+        out = out.transpose(1, 2)
+        if self.to_gate_logits is not None:
+            out = out * (2 * torch.sigmoid(self.to_gate_logits(x))).unsqueeze(-1)
+        return self.to_out(out.flatten(2))
+
+    def _self_attention(
+        self, x: torch.Tensor, mask: torch.Tensor | None, rope: RopeTable | None, kept_rows: Sequence[int] | None
+    ) -> torch.Tensor:
+        v = self._split(self.to_v(x))
+        if kept_rows is not None and len(kept_rows) == 0:
+            return v
+        if kept_rows is not None:
+            x = take_rows(x, kept_rows)
+            mask = None if mask is None else take_rows(mask, kept_rows)
+            rope = None if rope is None else rope.take(kept_rows)
+        k = self._rotate(self._split(self.k_norm(self.to_k(x))), rope)
+        out = attend(self._queries(x, rope), k, take_rows(v, kept_rows), mask, self.attention_function)
+        return put_rows(v, kept_rows, out)
+
+    def _queries(self, x: torch.Tensor, rope: RopeTable | None) -> torch.Tensor:
+        return self._rotate(self._split(self.q_norm(self.to_q(x))), rope)
+
+    def _rotate(self, x: torch.Tensor, rope: RopeTable | None) -> torch.Tensor:
+        return x if rope is None else apply_rotary_emb(x, rope, self.rope_type)
+
+    def _split(self, x: torch.Tensor) -> torch.Tensor:
+        """``(B, T, H * d)`` to ``(B, H, T, d)``, a view."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def set_attention_function(module: nn.Module, function: str | AttentionFunction) -> None:
+    """Makes every :class:`Attention` inside ``module`` use a back-end, by name or as a callable.
+
+    Raises:
+        ValueError: no back-end has that name.
+        AttentionBackendUnavailable: the back-end is not installed.
+    """
+    resolved = attention_function(function) if isinstance(function, str) else function
+    for child in module.modules():
+        if isinstance(child, Attention):
+            child.attention_function = resolved
