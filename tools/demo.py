@@ -1,0 +1,189 @@
+"""Text to video with sound on a fresh machine, with a tiny model of random weights: shows that everything runs.
+
+    python3 tools/demo.py "a red circle moves to the left while a low tone plays"
+    python3 tools/demo.py --serve
+
+The first call provisions a ComfyUI (see provision.py), which takes minutes; later calls start at once. What the tiny
+model paints is noise: put the real files in place (README) and choose them in the graph for pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.provision import REPO, Host, ProvisionError, continue_inside, provision
+from tools.server import Event, Prompt, PromptRejected, Server, ServerError
+
+DEFAULT_WORKFLOW = "text-to-video"
+DEFAULT_PROMPT = "a red circle moves to the left while a low tone plays"
+BAR_WIDTH = 30
+# AAC packets and frames end at different times; more than this is an error, not padding.
+DURATION_TOLERANCE_FRAMES = 1
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped on the way out
+    try:
+        host = provision()
+        if not host.is_current:  # aiohttp and PyAV live there
+            return continue_inside(host)
+        print(host)
+        return _demo(host, arguments)
+    except (ProvisionError, ServerError, PromptRejected, DemoError) as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped")
+        return 130
+
+
+class DemoError(Exception):
+    """The run failed, or its video is not what it should be."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("prompt", nargs="?", help=f"what to show and to sound (without --serve: {DEFAULT_PROMPT!r})")
+    parser.add_argument(
+        "--serve", action="store_true", help="keep the server running and say where to open the browser"
+    )
+    parser.add_argument("--workflow", default=DEFAULT_WORKFLOW, help="a graph of workflows/api, or the path of one")
+    parser.add_argument("--seed", type=int, help="of the noise; the graph's own if not given")
+    parser.add_argument("--port", type=int, help="of the server; a free one if not given, 8188 with --serve")
+    parser.add_argument("--gpu", action="store_true", help="run on the graphics card instead of the CPU")
+    return parser
+
+
+def _demo(host: Host, arguments: argparse.Namespace) -> int:
+    port = arguments.port or (8188 if arguments.serve and _is_free(8188) else None)
+    server = Server(host, port=port, cpu=not arguments.gpu)
+    print("starting the ComfyUI server ...", flush=True)
+    with server:
+        if arguments.prompt or not arguments.serve:
+            prompt = _prompt(arguments.workflow, arguments.prompt or DEFAULT_PROMPT, arguments.seed)
+            print(_generate(server, prompt))
+        if arguments.serve:
+            print(f"\nComfyUI runs at {server.url} - open it in a browser and drag a file of {REPO / 'workflows'} into")
+            print("the window. Ctrl-C stops the server.", flush=True)
+            while server.running:
+                time.sleep(0.5)
+            raise ServerError(f"The server ended. Its last lines:\n{server.log_tail()}")
+    return 0
+
+
+def _prompt(workflow: str, text: str, seed: int | None) -> Prompt:
+    """The API graph with the prompt text (and seed) put in."""
+    path = Path(workflow) if workflow.endswith(".json") else REPO / "workflows" / "api" / f"{workflow}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in (REPO / "workflows" / "api").glob("*.json")))
+        raise DemoError(f"There is no graph {path}. Known: {known}.")
+    prompt = json.loads(path.read_text())
+    positive = next(
+        (node["inputs"]["positive"][0] for node in prompt.values() if isinstance(node["inputs"].get("positive"), list)),
+        None,
+    )
+    if positive is None:
+        raise DemoError(f"{path} has no node with a positive prompt: nowhere to put the text.")
+    prompt[positive]["inputs"]["prompt"] = text
+    if seed is not None:
+        for node in prompt.values():
+            if "seed" in node["inputs"]:
+                node["inputs"]["seed"] = seed
+    return prompt
+
+
+def _generate(server: Server, prompt: Prompt) -> Path:
+    progress = Progress(prompt)
+    started = time.monotonic()
+    result = server.client.run(prompt, on_event=progress)
+    progress.end()
+    if result.status != "success":
+        raise DemoError(result.error or "The run was interrupted.")
+    videos = [file for file in result.files if file.suffix == ".mp4"]
+    if not videos:
+        raise DemoError("The graph ended without an MP4; it needs a Save Video node.")
+    print(f"done in {time.monotonic() - started:.1f} s: {check_video(videos[0])}")
+    return videos[0]
+
+
+def check_video(path: Path) -> str:
+    """Decodes an MP4 and describes it. Raises DemoError unless it is H.264 with an audio track of the same duration."""
+    import av
+
+    with av.open(str(path)) as container:
+        if not container.streams.video or not container.streams.audio:
+            raise DemoError(f"{path} lacks a video or an audio track.")
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        fps = float(video.average_rate)
+        frames = sum(1 for _ in container.decode(video))
+        container.seek(0)
+        samples = sum(frame.samples for frame in container.decode(audio))
+        seconds, audio_seconds = frames / fps, float(audio.duration * audio.time_base)
+        if video.codec_context.name != "h264" or not samples:
+            raise DemoError(
+                f"{path} is {video.codec_context.name} with {samples} audio samples; H.264 and sound expected."
+            )
+        if abs(seconds - audio_seconds) * fps > DURATION_TOLERANCE_FRAMES:
+            raise DemoError(f"{path} has {seconds:.3f} s of video but {audio_seconds:.3f} s of audio.")
+        return (
+            f"{frames} frames of {video.width}x{video.height} at {fps:g} fps (H.264), "
+            f"{audio_seconds:.2f} s of sound at {audio.rate} Hz ({audio.codec_context.name.upper()})"
+        )
+
+
+class Progress:
+    """Draws the server's messages as one line that updates; where the output is no terminal, a line per node."""
+
+    def __init__(self, prompt: Prompt) -> None:
+        self._titles = {key: node.get("_meta", {}).get("title", node["class_type"]) for key, node in prompt.items()}
+        self._seen: set[str] = set()
+        self._live = sys.stdout.isatty()
+
+    def __call__(self, event: Event) -> None:
+        if event["type"] != "progress_state":
+            return
+        for key, state in event["data"]["nodes"].items():
+            if state["state"] != "running":
+                self._seen.add(key)
+                continue
+            share = state["value"] / state["max"] if state["max"] else 0.0
+            self._draw(key, min(max(share, 0.0), 1.0), state)
+
+    def _draw(self, key: str, share: float, state: Event) -> None:
+        title = self._titles.get(key, key)
+        count = f"{len(self._seen) + 1}/{len(self._titles)}"
+        if self._live:
+            filled = round(share * BAR_WIDTH)
+            bar = "#" * filled + "." * (BAR_WIDTH - filled)
+            steps = f"{state['value']:g}/{state['max']:g}" if state["max"] > 1 else ""
+            print(f"\r\x1b[K[{bar}] node {count} {title} {steps}", end="", flush=True)
+        elif key not in self._seen:
+            self._seen.add(key)
+            print(f"node {len(self._seen)}/{len(self._titles)} {title}", flush=True)
+
+    def end(self) -> None:
+        """Leaves the line that updates."""
+        if self._live:
+            print()
+
+
+def _is_free(port: int) -> bool:
+    import socket
+
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
