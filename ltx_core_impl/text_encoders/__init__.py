@@ -1,1 +1,1 @@
-"""text_encoders."""
+"""Text encoders of the LTX-2 family."""

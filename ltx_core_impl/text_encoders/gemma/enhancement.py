@@ -1,0 +1,130 @@
+"""Rewriting a short prompt into a detailed one with Gemma 3 (spec 05 §12)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .encoder import GemmaTextEncoder
+from .generation import generate
+from .images import image_pixels
+from .system_prompts import IMAGE_TO_VIDEO, TEXT_TO_VIDEO
+
+DEFAULT_SEED = 42
+MAX_NEW_TOKENS = 512
+
+_TURN_START, _TURN_END = "<start_of_turn>", "<end_of_turn>"
+_IMAGE_START, _IMAGE_END, _IMAGE_TOKEN = "<start_of_image>", "<end_of_image>", "<image_soft_token>"
+_PLAIN = str.maketrans({"‘": "'", "’": "'", "′": "'", "“": '"', "”": '"', "—": "-", "–": "-", "−": "-", "\xa0": " "})
+
+
+class PromptEnhancementError(RuntimeError):
+    """No usable enhanced prompt came out; the original prompt is untouched."""
+
+
+def enhance_prompt(
+    encoder: GemmaTextEncoder,
+    prompt: str,
+    *,
+    image: Tensor | None = None,
+    system_prompt: str | None = None,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    seed: int = DEFAULT_SEED,
+    callback: Callable[[int], None] | None = None,
+) -> str:
+    """Expand a prompt, from its text or from its text and the first frame.
+
+    Args:
+        image: ``(H, W, 3)``, uint8 or float in [0, 1]; the encoder must have been loaded with its vision tower.
+        system_prompt: instructions instead of the built-in ones.
+        callback: called after each generated token with the number so far; may raise to stop.
+
+    Raises:
+        ValueError: an empty prompt or system prompt, or ``max_new_tokens`` below 1.
+        PromptEnhancementError: the encoder cannot write, has no vision tower for ``image``, or its answer was empty
+            or not finished within ``max_new_tokens``.
+    """
+    if system_prompt is None:
+        system_prompt = TEXT_TO_VIDEO if image is None else IMAGE_TO_VIDEO
+    if not prompt.strip() or not system_prompt.strip() or max_new_tokens < 1:
+        raise ValueError(
+            f"Enhancing needs a prompt, a system prompt and room for an answer; got a prompt of {len(prompt)} and a "
+            f"system prompt of {len(system_prompt)} characters and max_new_tokens {max_new_tokens}."
+        )
+    _check_can_write(encoder, image)
+    ids = request_ids(encoder, prompt, system_prompt, with_image=image is not None)
+    embeddings, image_tokens = _embed(encoder, ids, image)
+    tokenizer = encoder.tokenizer
+    answer, finished = generate(
+        encoder.gemma.language_model,
+        embeddings,
+        max_new_tokens=max_new_tokens,
+        stop_ids={tokenizer.eos_id, tokenizer.token_id(_TURN_END)},
+        seed=seed,
+        image_tokens=image_tokens,
+        callback=callback,
+    )
+    text = clean_response(tokenizer.decode(answer)).strip()
+    if not finished:
+        raise PromptEnhancementError(
+            f"The enhanced prompt was not finished after {max_new_tokens} tokens (it ends in {text[-60:]!r}). Allow "
+            "more tokens, change the seed, or use the prompt as it is."
+        )
+    if not text:
+        raise PromptEnhancementError("The enhanced prompt came out empty. Change the seed or use the prompt as it is.")
+    return text
+
+
+def request_text(prompt: str, system_prompt: str, image_tokens: int = 0) -> str:
+    """The chat request as one text, without the leading BOS; ``image_tokens`` is 0 without an image."""
+    if image_tokens:
+        soft = f"\n\n{_IMAGE_START}{_IMAGE_TOKEN * image_tokens}{_IMAGE_END}\n\n"
+        user = soft + f"User Raw Input Prompt: {prompt}.".strip()
+    else:
+        user = f"user prompt: {prompt}".strip()
+    return f"{_TURN_START}user\n{system_prompt}\n\n{user}{_TURN_END}\n{_TURN_START}model\n"
+
+
+def request_ids(encoder: GemmaTextEncoder, prompt: str, system_prompt: str, with_image: bool) -> list[int]:
+    """Token ids of the request; BOS twice, once from the chat template and once from the tokenizer."""
+    vision = encoder.gemma.config.vision
+    count = vision.tokens_per_image if with_image and vision else 0
+    tokenizer = encoder.tokenizer
+    return [tokenizer.bos_id, *tokenizer.encode_whole(request_text(prompt, system_prompt, image_tokens=count))]
+
+
+def clean_response(text: str) -> str:
+    """Plain quotes, dashes and spaces; nothing before the first letter (spec 05 §12.6)."""
+    text = text.translate(_PLAIN)
+    first = next((index for index, character in enumerate(text) if character.isalpha()), 0)
+    return text[first:]
+
+
+def _check_can_write(encoder: GemmaTextEncoder, image: Tensor | None) -> None:
+    if encoder.gemma.config.is_gemma4:
+        raise PromptEnhancementError(
+            "The text encoder of LTX-2.5 was trained to encode and cannot write text. Load a Gemma 3 12B text encoder "
+            "for enhancing, or use the prompt as it is."
+        )
+    if image is not None and encoder.gemma.vision_tower is None:
+        raise PromptEnhancementError(
+            "The text encoder was loaded without its vision tower (or its file has none), so it cannot look at the "
+            "image. Load a complete Gemma 3 12B with vision, or enhance from the text alone."
+        )
+
+
+def _embed(encoder: GemmaTextEncoder, ids: list[int], image: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Embeddings ``(1, T, D)`` of the request and, with an image, which positions ``(T,)`` are its."""
+    gemma = encoder.gemma
+    tokens = torch.tensor(ids, device=gemma.language_model.embed_tokens.weight.device)
+    with torch.no_grad():
+        embeddings = gemma.language_model.embed(tokens[None])
+        if image is None:
+            return embeddings, None
+        pixels = image_pixels(image, image_size=gemma.config.vision.image_size).to(embeddings)
+        features = gemma.multi_modal_projector(gemma.vision_tower(pixels))
+        image_tokens = tokens == encoder.tokenizer.token_id(_IMAGE_TOKEN)
+        embeddings[0, image_tokens] = features[0].to(embeddings.dtype)
+    return embeddings, image_tokens

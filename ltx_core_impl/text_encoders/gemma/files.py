@@ -1,0 +1,239 @@
+"""What a text encoder consists of on disk: one single file, or a Hugging Face folder (spec 05 §2, §15.1)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...loader.folders import resolve_files
+from ...loader.header import Header, read_header
+from ...loader.tensor_file import TensorFile
+from .config import GemmaConfig, TextEncoderFileError, gemma_config
+
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors$")
+
+# Spellings of the same modules: HF since transformers 4.52, HF before, ComfyUI. Order matters.
+_PREFIXES = (
+    ("model.language_model.", "language_model."),
+    ("language_model.model.", "language_model."),
+    ("model.vision_tower.vision_model.", "vision_tower."),
+    ("model.vision_tower.", "vision_tower."),
+    ("vision_tower.vision_model.", "vision_tower."),
+    ("vision_tower.", "vision_tower."),
+    ("vision_model.", "vision_tower."),
+    ("model.multi_modal_projector.", "multi_modal_projector."),
+    ("multi_modal_projector.", "multi_modal_projector."),
+    ("text_embedding_projection.", "text_embedding_projection."),
+    ("model.layers.", "language_model.layers."),
+    ("model.embed_tokens.", "language_model.embed_tokens."),
+    ("model.norm.", "language_model.norm."),
+)
+_SCALE_SPELLINGS = ((".scale_weight", ".weight_scale"),)
+_QUANTIZED_DTYPES = {"F8_E4M3", "F8_E5M2", "U8"}
+_KNOWN_FORMATS = {"float8_e4m3fn", "float8_e5m2", "nvfp4"}
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where a tensor lies: the file, its name there, safetensors dtype name and shape."""
+
+    file: Header
+    key: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    def read_bytes(self) -> bytes:
+        """The content of a tensor that holds a file."""
+        with TensorFile(self.file) as source:
+            return source.read(self.key).numpy().tobytes()
+
+
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """The bytes a tokenizer is made of, and the side files that name its special tokens."""
+
+    kind: str  # "tokenizers" (tokenizer.json) or "sentencepiece" (tokenizer.model)
+    data: bytes
+    config: Mapping
+
+
+@dataclass(frozen=True)
+class GemmaFiles:
+    """A text encoder judged from its headers: architecture, tensors by canonical name, tokenizer location.
+
+    Canonical names start with ``language_model.``, ``vision_tower.``, ``multi_modal_projector.`` or
+    ``text_embedding_projection.``; quantised layers carry ``weight_scale`` (and ``weight_scale_2``) beside ``weight``.
+    """
+
+    path: Path
+    config: GemmaConfig
+    tensors: Mapping[str, StoredTensor]
+    raw: Mapping[str, StoredTensor]
+    metadata: Mapping[str, str]
+
+    @property
+    def has_vision(self) -> bool:
+        """Whether prompts can be enhanced from an image."""
+        return self.config.vision is not None
+
+    def tokenizer(self) -> TokenizerFiles:
+        """Find the tokenizer: inside the single file, else beside the weights.
+
+        Raises:
+            TextEncoderFileError: there is none; says where one was looked for.
+        """
+        if "tokenizer_json" in self.raw:
+            return TokenizerFiles(
+                "tokenizers", self.raw["tokenizer_json"].read_bytes(), self._asset("tokenizer_config.json")
+            )
+        if "spiece_model" in self.raw:
+            return TokenizerFiles("sentencepiece", self.raw["spiece_model"].read_bytes(), {})
+        folder = self.path if self.path.is_dir() else self.path.parent
+        for name, kind in (("tokenizer.json", "tokenizers"), ("tokenizer.model", "sentencepiece")):
+            found = _first(folder, name)
+            if found is not None:
+                side = found.with_name("tokenizer_config.json")
+                return TokenizerFiles(kind, found.read_bytes(), read_json(side) if side.is_file() else {})
+        raise TextEncoderFileError(
+            f"{self.path}: no tokenizer. Neither the tensor `spiece_model` in the file nor tokenizer.json or "
+            f"tokenizer.model in {folder} was found; put the tokenizer files of the Gemma 3 repository there."
+        )
+
+    def _asset(self, name: str) -> dict:
+        if f"hf_asset__{name}" in self.raw:
+            return parse_json(self.raw[f"hf_asset__{name}"].read_bytes(), f"{name} inside {self.path}")
+        if name in self.metadata:
+            return parse_json(self.metadata[name], f"{name} in the metadata of {self.path}")
+        raise TextEncoderFileError(f"{self.path}: the side file {name} is missing inside it. Download the file again.")
+
+
+def open_gemma(path: str | Path) -> GemmaFiles:
+    """Read the headers of a text encoder and find out what it is; no weights are read.
+
+    Args:
+        path: a Hugging Face folder, any of its shards, or a single ``.safetensors`` file.
+
+    Raises:
+        TextEncoderFileError: nothing usable there; the message says which file and what to do.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise TextEncoderFileError(f"{path}: no such file or folder.")
+    if path.is_file() and _SHARD.search(path.name):
+        path = path.parent
+    headers = _folder_headers(path) if path.is_dir() else [read_header(path)]
+    raw = {
+        key: StoredTensor(header, key, entry.dtype, entry.shape)
+        for header in headers
+        for key, entry in header.tensors.items()
+    }
+    metadata = {key: value for header in headers for key, value in header.metadata.items()}
+    tensors = canonical_tensors(raw)
+    _check_formats(path, raw, metadata, tensors)
+    hf_config: dict = {}
+    if "gemma_config" in metadata:
+        hf_config = parse_json(metadata["gemma_config"], f"gemma_config in the metadata of {path}")
+    elif path.is_dir():
+        config_path = _first(path, "config.json")
+        if config_path is None:
+            raise TextEncoderFileError(f"{path}: config.json is missing. Copy it from the Gemma repository.")
+        hf_config = read_json(config_path)
+    shapes = {name: _logical_shape(entry, tensors) for name, entry in tensors.items()}
+    try:
+        config = gemma_config(hf_config, shapes)
+    except KeyError as error:
+        raise TextEncoderFileError(f"{path}: tensor {error} is missing; the model is incomplete.") from error
+    except TextEncoderFileError as error:
+        raise TextEncoderFileError(f"{path}: {error}") from error
+    return GemmaFiles(path=path, config=config, tensors=tensors, raw=raw, metadata=metadata)
+
+
+def canonical_tensors(raw: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Rename tensors of any known layout to canonical names; tensors of no use here are left out."""
+    tensors = {}
+    for name, entry in raw.items():
+        for old, new in _PREFIXES:
+            if name.startswith(old):
+                canonical = new + name[len(old) :]
+                for spelling, scale in _SCALE_SPELLINGS:
+                    canonical = canonical.removesuffix(spelling) + scale if canonical.endswith(spelling) else canonical
+                if not canonical.endswith((".comfy_quant", ".input_scale", ".scale_input", ".lm_head.weight")):
+                    tensors[canonical] = entry
+                break
+    return tensors
+
+
+def _first(folder: Path, pattern: str) -> Path | None:
+    direct = folder / pattern
+    if direct.is_file():
+        return direct
+    return min(folder.rglob(pattern), default=None, key=lambda found: (len(found.parts), found))
+
+
+def _folder_headers(root: Path) -> list[Header]:
+    index = _first(root, "model.safetensors.index.json")
+    if index is not None:
+        paths = resolve_files(index.parent)
+    else:
+        first = _first(root, "model*.safetensors")
+        paths = tuple(sorted(first.parent.glob("model*.safetensors"))) if first is not None else ()
+    if not paths:
+        raise TextEncoderFileError(f"{root}: no model*.safetensors in this folder; it needs the Gemma weights.")
+    return [read_header(path) for path in paths]
+
+
+def _logical_shape(entry: StoredTensor, tensors: Mapping[str, StoredTensor]) -> tuple[int, ...]:
+    packed = entry.dtype == "U8" and len(entry.shape) == 2
+    return (entry.shape[0], entry.shape[1] * 2) if packed else entry.shape
+
+
+def _check_formats(path: Path, raw: Mapping, metadata: Mapping, tensors: Mapping[str, StoredTensor]) -> None:
+    declared = set()
+    for name, entry in raw.items():
+        if name.endswith(".comfy_quant"):
+            declared.add(parse_json(entry.read_bytes(), f"{name} in {path}").get("format"))
+    if "_quantization_metadata" in metadata:
+        layers = parse_json(metadata["_quantization_metadata"], f"_quantization_metadata of {path}").get("layers", {})
+        declared |= {layer.get("format") if isinstance(layer, dict) else layer for layer in layers.values()}
+    unknown = declared - _KNOWN_FORMATS
+    stored = {entry.dtype for name, entry in tensors.items() if name.endswith(".weight")}
+    unknown |= {dtype for dtype in stored if dtype not in _QUANTIZED_DTYPES | {"BF16", "F16", "F32"}}
+    if unknown:
+        raise TextEncoderFileError(
+            f"{path}: weights in the format {', '.join(sorted(map(str, unknown)))} cannot be read. "
+            "Use the bf16, fp8 or fp4 version of this text encoder."
+        )
+    for name, entry in tensors.items():
+        if name.endswith(".weight") and entry.dtype == "U8":
+            scales = [name + suffix in tensors for suffix in ("_scale", "_scale_2")]
+            if not all(scales):
+                raise TextEncoderFileError(
+                    f"{path}: {name} is nvfp4 but its weight_scale or weight_scale_2 is missing."
+                )
+
+
+def read_json(path: Path) -> dict:
+    """The JSON object in a side file; errors as :func:`parse_json`."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise TextEncoderFileError(f"{path}: cannot be read ({error.strerror}).") from error
+    return parse_json(raw, str(path))
+
+
+def parse_json(raw: bytes | str, where: str) -> dict:
+    """Parse a JSON object.
+
+    Raises:
+        TextEncoderFileError: invalid, truncated, or not an object; the message names ``where``.
+    """
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise TextEncoderFileError(f"{where} is not valid JSON ({error}). Download the file again.") from error
+    if not isinstance(value, dict):
+        raise TextEncoderFileError(f"{where} holds a JSON {type(value).__name__}, an object was expected.")
+    return value

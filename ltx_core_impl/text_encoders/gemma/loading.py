@@ -1,0 +1,140 @@
+"""Building Gemma on the meta device and filling it, tensor by tensor, straight on the target device."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...loader.errors import MissingTensorsError, ShapeMismatchError
+from ...loader.tensor_file import TensorFile
+from .config import GemmaConfig, TextEncoderFileError
+from .files import GemmaFiles, StoredTensor
+from .linear import Fp8Linear, Nvfp4Linear
+from .model import GemmaModel
+from .vision import MultiModalProjector, VisionTower
+
+_FP8 = {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}
+_SHOWN = 8
+
+
+class Gemma(nn.Module):
+    """The language model and, for prompts enhanced from an image, Gemma 3's vision tower and projector."""
+
+    def __init__(self, config: GemmaConfig, with_vision: bool = False):
+        super().__init__()
+        self.config = config
+        self.language_model = GemmaModel(config)
+        self.vision_tower = VisionTower(config.vision) if with_vision and config.vision else None
+        self.multi_modal_projector = (
+            MultiModalProjector(config.vision, config.hidden_size) if with_vision and config.vision else None
+        )
+
+
+def load_gemma(
+    files: GemmaFiles,
+    dtype: torch.dtype = torch.bfloat16,
+    device: torch.device | str = "cpu",
+    with_vision: bool = False,
+) -> Gemma:
+    """Build Gemma and read its weights.
+
+    Args:
+        files: from :func:`open_gemma`.
+        dtype: compute dtype. Weights stored in 16 or 32 bits are converted to it; quantised linear weights stay as
+            they are and are widened when used.
+        with_vision: also read the vision tower, needed only to enhance prompts from images.
+
+    Raises:
+        MissingTensorsError, ShapeMismatchError: tensors are missing or have another shape (both list them).
+        TextEncoderFileError: ``with_vision`` and there is no vision tower.
+    """
+    if with_vision and not files.has_vision:
+        raise TextEncoderFileError(
+            f"{files.path}: no vision tower in this text encoder, so prompts cannot be enhanced from an image. "
+            "Use a complete Gemma 3 12B file or folder, or enhance from the text alone."
+        )
+    with torch.device("meta"):
+        model = Gemma(files.config, with_vision=with_vision)
+        install_quantized_linears(model, files.tensors)
+    model.requires_grad_(False)
+    wanted = model.state_dict()
+    check_complete(files.path, wanted, files.tensors)
+    model.load_state_dict(read_tensors(wanted, files.tensors, dtype, device), assign=True)
+    return model.eval()
+
+
+def install_quantized_linears(model: nn.Module, tensors: Mapping[str, StoredTensor]) -> None:
+    """Replace every ``nn.Linear`` whose stored weight is fp8 or nvfp4 by the layer that keeps it so."""
+    for name, module in list(model.named_modules()):
+        entry = tensors.get(f"{name}.weight")
+        if not isinstance(module, nn.Linear) or entry is None:
+            continue
+        if entry.dtype in _FP8:
+            scaled = f"{name}.weight_scale" in tensors
+            bias = module.bias is not None
+            quantized = Fp8Linear(module.in_features, module.out_features, bias, _FP8[entry.dtype], scaled)
+        elif entry.dtype == "U8":
+            scale_shape = tensors[f"{name}.weight_scale"].shape
+            quantized = Nvfp4Linear(module.in_features, module.out_features, entry.shape, scale_shape)
+        else:
+            continue
+        model.set_submodule(name, quantized)
+
+
+def check_complete(path: Path, wanted: Mapping[str, Tensor], tensors: Mapping[str, StoredTensor]) -> None:
+    """Every wanted tensor must be in the files with its shape (scales may be ``()`` or ``(1,)``).
+
+    Raises:
+        MissingTensorsError, ShapeMismatchError: with the list of what is missing or does not fit.
+    """
+    missing = [name for name in wanted if name not in tensors]
+    if missing:
+        raise MissingTensorsError(
+            f"{path}: {len(missing)} of {len(wanted)} tensors of the text encoder are missing: {_listed(missing)}. "
+            "The download is incomplete or this is another model.",
+            component="text_encoder",
+            keys=missing,
+        )
+    wrong = [
+        f"{name} {tensors[name].shape} instead of {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if tensors[name].shape != tuple(tensor.shape) and not _both_scalars(tensors[name].shape, tensor)
+    ]
+    if wrong:
+        raise ShapeMismatchError(f"{path}: tensors of unexpected shape: {_listed(wrong)}.")
+
+
+def read_tensors(
+    wanted: Mapping[str, Tensor], tensors: Mapping[str, StoredTensor], dtype: torch.dtype, device: torch.device | str
+) -> dict[str, Tensor]:
+    """Read the wanted tensors, file by file, onto ``device``; wide floats are converted to ``dtype``."""
+    by_file: dict[Path, list[str]] = defaultdict(list)
+    for name in wanted:
+        by_file[tensors[name].file.path].append(name)
+    loaded = {}
+    for names in by_file.values():
+        with TensorFile(tensors[names[0]].file) as source:
+            for name in names:
+                keep = wanted[name].dtype in (torch.uint8, *_FP8.values()) or "weight_scale" in name
+                stored = source.read(tensors[name].key, device).reshape(wanted[name].shape)
+                loaded[name] = _reinterpreted(stored, wanted[name].dtype) if keep else stored.to(dtype)
+    return loaded
+
+
+def _reinterpreted(stored: Tensor, dtype: torch.dtype) -> Tensor:
+    """Block scales may be stored as raw bytes; scalar scales of any float dtype are float32 here."""
+    return stored.view(dtype) if stored.dtype.itemsize == dtype.itemsize else stored.to(dtype)
+
+
+def _both_scalars(shape: tuple[int, ...], tensor: Tensor) -> bool:
+    return tensor.dim() == 0 and shape == (1,)
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
