@@ -85,12 +85,9 @@ def _feature_extractor(transformer: Mapping[str, Any]) -> FeatureExtractorV1 | F
     in_features = caption_channels * NUM_HIDDEN_STATES
     if not has_dual_projection(transformer):
         return FeatureExtractorV1(in_features, out_features=caption_channels)
-    return FeatureExtractorV2(
-        in_features,
-        video_features=transformer.get("num_attention_heads", 32) * transformer.get("attention_head_dim", 128),
-        audio_features=transformer.get("audio_num_attention_heads", 32)
-        * transformer.get("audio_attention_head_dim", 64),
-    )
+    video_features = transformer.get("num_attention_heads", 32) * transformer.get("attention_head_dim", 128)
+    audio_features = transformer.get("audio_num_attention_heads", 32) * transformer.get("audio_attention_head_dim", 64)
+    return FeatureExtractorV2(in_features, video_features=video_features, audio_features=audio_features)
 
 
 def _video_connector(transformer: Mapping[str, Any]) -> Embeddings1DConnector:

@@ -61,10 +61,9 @@ class Fp8Linear(nn.Linear):
 class Nvfp4Linear(nn.Module):
     """Linear with a 4-bit weight that is decoded to the input's dtype for each call."""
 
-    def __init__(
-XX):
+    def __init__(self, shape: tuple[int, int], packed_shape: tuple[int, ...], scale_shape: tuple[int, ...]):
         super().__init__()
-        self.shape = (out_features, in_features)
+        self.shape = shape  # (out, in)
         self.register_buffer("weight", torch.empty(packed_shape, dtype=torch.uint8))
         self.register_buffer("weight_scale", torch.empty(scale_shape, dtype=torch.float8_e4m3fn))
         self.register_buffer("weight_scale_2", torch.empty((), dtype=torch.float32))

@@ -78,8 +78,8 @@ def install_quantized_linears(model: nn.Module, tensors: Mapping[str, StoredTens
             bias = module.bias is not None
             quantized = Fp8Linear(module.in_features, module.out_features, bias, _FP8[entry.dtype], scaled)
         elif entry.dtype == "U8":
-            scale_shape = tensors[f"{name}.weight_scale"].shape
-            quantized = Nvfp4Linear(module.in_features, module.out_features, entry.shape, scale_shape)
+            shape, scales = (module.out_features, module.in_features), tensors[f"{name}.weight_scale"]
+            quantized = Nvfp4Linear(shape, packed_shape=entry.shape, scale_shape=scales.shape)
         else:
             continue
         model.set_submodule(name, quantized)
