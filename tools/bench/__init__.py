@@ -1,0 +1,1 @@
+"""Parts of the benchmark command (tools/benchmark.py)."""

@@ -1,0 +1,156 @@
+"""Descriptions of example graphs, and the API prompt that a description gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tools.server import Prompt
+
+WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+SEED_NAMES = {"seed", "noise_seed"}  # the front-end gives these a "control after generate" widget unasked
+
+
+class GraphError(Exception):
+    """A description does not fit the nodes; the message says where."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """The output socket ``name`` of a node."""
+
+    node: Node
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A node of a description: inputs are literal values (widgets) or outputs of other nodes (links)."""
+
+    id: int
+    type: str
+    inputs: dict[str, Any]
+    group: str
+    title: str | None = None
+
+    def __getitem__(self, output: str) -> Output:
+        return Output(self, output)
+
+    @property
+    def sources(self) -> list[Node]:
+        return [value.node for value in self.inputs.values() if isinstance(value, Output)]
+
+
+@dataclass
+class Graph:
+    """One example graph. Groups stand side by side in the order in which they are opened."""
+
+    name: str
+    nodes: list[Node] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    _group: str = ""
+
+    @contextmanager
+    def group(self, title: str) -> Iterator[None]:
+        """Nodes added inside belong to this titled box."""
+        self._group = title
+        yield
+        self._group = ""
+
+    def node(self, type: str, title: str | None = None, **inputs: Any) -> Node:
+        """Adds a node."""
+        node = Node(len(self.nodes) + 1, type, inputs, self._group, title)
+        self.nodes.append(node)
+        return node
+
+    def note(self, title: str, markdown: str) -> None:
+        """Adds a text to the left of everything."""
+        self.notes.append((title, markdown))
+
+
+# --- What a node looks like -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class InputSlot:
+    """An input as the front-end sees it: a socket, and for a widget also a value."""
+
+    name: str
+    type: str
+    optional: bool
+    is_widget: bool
+    default: Any
+    extra: tuple[str, ...]
+    """Values of the widgets that the front-end adds after this one."""
+    multiline: bool
+
+
+def input_slots(info: dict[str, Any]) -> list[InputSlot]:
+    """All inputs of a node in the order of its schema."""
+    slots = []
+    for section in ("required", "optional"):
+        for name in info["input_order"].get(section, []):
+            kind, options = [*info["input"][section][name], {}][:2]
+            choices = kind if isinstance(kind, list) else options.get("options", [])
+            kind = "COMBO" if isinstance(kind, list) else kind
+            default = options.get("default", choices[0] if choices else {"STRING": "", "BOOLEAN": False}.get(kind, 0))
+            extra: tuple[str, ...] = ()
+            if options.get("control_after_generate") or (kind == "INT" and name in SEED_NAMES):
+                extra = ("fixed",)
+            elif any(options.get(f"{what}_upload") for what in ("image", "video", "audio")):
+                extra = ("image",)
+            is_widget = kind in WIDGET_TYPES and not options.get("forceInput")
+            multiline = bool(options.get("multiline"))
+            slots.append(InputSlot(name, kind, section == "optional", is_widget, default, extra, multiline))
+    return slots
+
+
+def output_index(info: dict[str, Any], name: str) -> int:
+    """The slot number of an output, by its name."""
+    try:
+        return info["output_name"].index(name)
+    except ValueError:
+        raise GraphError(f"{info['name']} has no output '{name}'; it has {info['output_name']}.") from None
+
+
+def check_graph(graph: Graph, object_info: dict[str, Any]) -> None:
+    """Raises GraphError where a description names what the nodes do not have, or leaves out what they need."""
+    for node in graph.nodes:
+        where = f"{graph.name}, node {node.id}"
+        if node.type not in object_info:
+            raise GraphError(f"{where}: there is no node type {node.type}.")
+        slots = {slot.name: slot for slot in input_slots(object_info[node.type])}
+        unknown = node.inputs.keys() - slots.keys()
+        if unknown:
+            raise GraphError(f"{where}: {node.type} has no input {sorted(unknown)}; it has {list(slots)}.")
+        for name, slot in slots.items():
+            value = node.inputs.get(name)
+            if not slot.is_widget and not slot.optional and not isinstance(value, Output):
+                raise GraphError(f"{where}: {node.type} needs a link to '{name}'.")
+            if isinstance(value, Output):
+                info = object_info[value.node.type]
+                given = info["output"][output_index(info, value.name)]
+                if slot.type not in ("*", given) and given != "*":
+                    raise GraphError(f"{where}: '{name}' takes {slot.type}, not the {given} of {value.node.type}.")
+
+
+# --- API prompt -------------------------------------------------------------------------------------------------------
+
+
+def api_prompt(graph: Graph, object_info: dict[str, Any]) -> Prompt:
+    """The graph as the server takes it."""
+    prompt: Prompt = {}
+    for node in graph.nodes:
+        info = object_info[node.type]
+        inputs: dict[str, Any] = {}
+        for slot in input_slots(info):
+            value = node.inputs.get(slot.name, slot.default if slot.is_widget else None)
+            if isinstance(value, Output):
+                inputs[slot.name] = [str(value.node.id), output_index(object_info[value.node.type], value.name)]
+            elif value is not None:
+                inputs[slot.name] = value
+        title = node.title or info["display_name"] or node.type
+        prompt[str(node.id)] = {"inputs": inputs, "class_type": node.type, "_meta": {"title": title}}
+    return prompt
