@@ -1,0 +1,41 @@
+"""From latents to frames to show or write (spec 03 §8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from .decoder import VideoDecoder
+from .tiling import TilingConfig
+
+
+def to_frames(video: Tensor, dtype: torch.dtype = torch.uint8) -> Tensor:
+    """``(3, F, H, W)`` in [-1, 1] -> ``(F, H, W, 3)`` in [0, 1], or 0..255 (truncated) for uint8."""
+    frames = video.add(1).mul_(0.5).clamp_(0, 1)
+    if dtype == torch.uint8:
+        frames = frames.mul_(255)
+    return frames.to(dtype).permute(1, 2, 3, 0).contiguous()
+
+
+def decode_video(
+    latent: Tensor,
+    decoder: VideoDecoder,
+    tiling_config: TilingConfig | None = None,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype = torch.uint8,
+) -> Iterator[Tensor]:
+    """Decode one video ``(1, C, f, h, w)`` and yield chunks ``(n, H, W, 3)`` of frames in order.
+
+    A chunk may be empty (n = 0). Frames are uint8, or [0, 1] for a floating ``dtype``.
+
+    Raises:
+        ValueError: a batch of several videos, or as :meth:`VideoDecoder.tiled_decode`.
+    """
+    if latent.shape[0] != 1:
+        raise ValueError(
+            f"decode_video makes one video, but the latent holds {latent.shape[0]}. Decode them in turn: latent[i:i+1]."
+        )
+    chunks = decoder.tiled_decode(latent, tiling_config, generator=generator)
+    return (to_frames(chunk[0], dtype) for chunk in chunks)
