@@ -22,7 +22,7 @@ SINUSOID_CHANNELS = 256
 def timestep_sinusoid(timesteps: torch.Tensor, channels: int = SINUSOID_CHANNELS) -> torch.Tensor:
     """``(N,)`` timesteps to ``(N, channels)`` float32: cosines first, then sines, periods up to 10000·2π."""
     half = channels // 2
-    exponents = torch.arange(half, dtype=torch.float32, device=timesteps.device) * (-math.log(10000.0) / half)
+    exponents = -math.log(10000.0) * torch.arange(half, dtype=torch.float32, device=timesteps.device) / half
     angles = timesteps.float()[:, None] * exponents.exp()
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
