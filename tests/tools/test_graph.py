@@ -1,0 +1,133 @@
+"""The workflow builder on made-up nodes: slots, links, checks, layout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tools.graph import Graph, GraphError, api_prompt, check_graph, input_slots
+from tools.workflows import ui_graph
+
+
+def node_info(name: str, inputs: dict[str, list[Any]], outputs: dict[str, str], optional: Any = ()) -> dict[str, Any]:
+    optional = dict(optional)
+    return {
+        "name": name,
+        "display_name": f"The {name}",
+        "input": {"required": inputs, "optional": optional},
+        "input_order": {"required": list(inputs), "optional": list(optional)},
+        "output": list(outputs.values()),
+        "output_name": list(outputs),
+    }
+
+
+NODES = {
+    "Load": node_info("Load", {"file": [["on-this-machine.bin"], {}]}, {"model": "MODEL", "extra": "EXTRA"}),
+    "Run": node_info(
+        "Run",
+        {"steps": ["INT", {"default": 5}], "model": ["MODEL", {}], "seed": ["INT", {"default": 0}]},
+        {"sound": "AUDIO"},
+        optional={
+            "text": ["STRING", {"multiline": True}],
+            "mask": ["MASK", {}],
+            "strength": ["FLOAT", {"default": 1.0}],
+        },
+    ),
+    "Save": node_info("Save", {"sound": ["AUDIO", {}]}, {}),
+}
+
+
+@pytest.fixture
+def graph() -> Graph:
+    graph = Graph("test")
+    graph.note("Files", "| file | folder |\n|---|---|\n| a | b |")
+    with graph.group("One"):
+        load = graph.node("Load", file="there.bin")
+        run = graph.node("Run", "Go", model=load["model"], seed=7)
+    with graph.group("Two"):
+        graph.node("Save", sound=run["sound"])
+    return graph
+
+
+def test_api_prompt_has_given_values_defaults_and_links(graph: Graph) -> None:
+    check_graph(graph, NODES)
+    assert api_prompt(graph, NODES) == {
+        "1": {"inputs": {"file": "there.bin"}, "class_type": "Load", "_meta": {"title": "The Load"}},
+        "2": {
+            "inputs": {"steps": 5, "model": ["1", 0], "seed": 7, "text": "", "strength": 1.0},
+            "class_type": "Run",
+            "_meta": {"title": "Go"},
+        },
+        "3": {"inputs": {"sound": ["2", 0]}, "class_type": "Save", "_meta": {"title": "The Save"}},
+    }
+
+
+def test_ui_graph_has_sockets_first_and_values_in_schema_order(graph: Graph) -> None:
+    ui = ui_graph(graph, NODES)
+    run = ui["nodes"][1]
+    assert [slot["name"] for slot in run["inputs"]] == ["model", "mask", "steps", "seed", "text", "strength"]
+    assert run["widgets_values"] == [5, 7, "fixed", "", 1.0]
+    assert ui["links"] == [[1, 1, 0, 2, 0, "MODEL"], [2, 2, 0, 3, 0, "AUDIO"]]
+    assert ui["nodes"][0]["outputs"] == [
+        {"name": "model", "type": "MODEL", "links": [1]},
+        {"name": "extra", "type": "EXTRA", "links": None},
+    ]
+    assert ui["nodes"][3]["type"] == "MarkdownNote"
+    assert (ui["last_node_id"], ui["last_link_id"]) == (4, 2)
+
+
+def test_the_same_description_gives_the_same_graph(graph: Graph) -> None:
+    assert ui_graph(graph, NODES) == ui_graph(graph, NODES)
+
+
+def test_layout_keeps_nodes_apart_and_inside_their_groups(graph: Graph) -> None:
+    ui = ui_graph(graph, NODES)
+    boxes = [(*node["pos"], *node["size"]) for node in ui["nodes"]]
+    for index, (x, y, w, h) in enumerate(boxes):
+        for a, b, c, d in boxes[:index]:
+            assert x + w <= a or a + c <= x or y + h <= b or b + d <= y
+    for x, y, w, h in boxes[:3]:
+        inside = [g for g in ui["groups"] if _contains(g["bounding"], (x, y, w, h))]
+        assert len(inside) == 1
+
+
+def _contains(outer: list[int], inner: tuple[int, int, int, int]) -> bool:
+    (x, y, w, h), (a, b, c, d) = outer, inner
+    return x <= a and y <= b and a + c <= x + w and b + d <= y + h
+
+
+@pytest.mark.parametrize(
+    ("type", "inputs", "message"),
+    [
+        ("Nothing", {}, "no node type Nothing"),
+        ("Load", {"file": "a", "files": 1}, r"no input \['files'\]"),
+        ("Load", {}, "needs a choice for 'file'"),
+        ("Save", {}, "needs a link to 'sound'"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(type: str, inputs: dict[str, Any], message: str) -> None:
+    graph = Graph("test")
+    graph.node(type, **inputs)
+    with pytest.raises(GraphError, match=message):
+        check_graph(graph, NODES)
+
+
+def test_wrong_wiring_is_refused() -> None:
+    graph = Graph("test")
+    load = graph.node("Load", file="a")
+    graph.node("Save", sound=load["model"])
+    with pytest.raises(GraphError, match="takes AUDIO, not the MODEL of Load"):
+        check_graph(graph, NODES)
+    graph = Graph("test")
+    load = graph.node("Load", file="a")
+    graph.node("Run", model=load["weights"])
+    with pytest.raises(GraphError, match=r"no output 'weights'; it has \['model', 'extra'\]"):
+        check_graph(graph, NODES)
+
+
+def test_v3_and_v1_combos_read_alike() -> None:
+    [v1] = input_slots(node_info("A", {"a": [["x", "y"], {"default": "y"}]}, {}))
+    [v3] = input_slots(node_info("A", {"a": ["COMBO", {"options": ["x", "y"], "default": "y"}]}, {}))
+    assert v1 == v3
+    assert (v1.type, v1.default, v1.is_widget) == ("COMBO", "y", True)
