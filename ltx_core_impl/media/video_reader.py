@@ -1,0 +1,198 @@
+"""Reading video frames in chunks with PyAV (spec 07 §7.1).
+
+Frames come out as uint8 RGB ``(f, H, W, 3)``, upright by the file's display rotation, all of the first frame's
+size. Times are seconds from the start of the file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from os import PathLike
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+DEFAULT_CHUNK_FRAMES = 32
+# Timestamps are multiples of a time base; the user's seconds are not.
+TIME_TOLERANCE = 1e-6
+
+
+class NoVideoStreamError(ValueError):
+    """The file has no video stream, or no frame in it."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file holds; sizes are as displayed, after rotation.
+
+    ``fps`` is the average rate. A variable frame rate shows in ``frames / fps`` differing from the duration that
+    the timestamps tell.
+    """
+
+    fps: Fraction
+    width: int
+    height: int
+    frames: int
+    has_audio: bool
+
+    @property
+    def duration(self) -> float:
+        """Seconds that ``frames`` last at ``fps``."""
+        return float(self.frames / self.fps)
+
+
+def probe_video(path: str | PathLike[str]) -> VideoInfo:
+    """Describe a video file; frames are counted by decoding when the container does not tell.
+
+    Raises:
+        NoVideoStreamError: there is no video in the file.
+    """
+    with av.open(path) as container:
+        stream = _video_stream(container, path)
+        frames = container.decode(stream)
+        first = next(_pictures(frames), None)
+        if first is None:
+            raise NoVideoStreamError(f"No frame could be decoded from the video in {path}.")
+        height, width = first.shape[:2]
+        count = stream.frames or 1 + sum(1 for _ in frames)
+        has_audio = bool(container.streams.audio)
+        return VideoInfo(fps=_rate(stream), width=width, height=height, frames=count, has_audio=has_audio)
+
+
+def read_frames(
+    path: str | PathLike[str],
+    start_frame: int = 0,
+    max_frames: int | None = None,
+    chunk_frames: int = DEFAULT_CHUNK_FRAMES,
+) -> Iterator[Tensor]:
+    """Frames by index, whatever their timestamps say: uint8 chunks of at most ``chunk_frames``."""
+    _check_range(start_frame, max_frames)
+    with av.open(path) as container:
+        frames = container.decode(_video_stream(container, path))
+        stop = None if max_frames is None else start_frame + max_frames
+        yield from _chunks(itertools.islice(frames, start_frame, stop), chunk_frames)
+
+
+def read_time_range(
+    path: str | PathLike[str],
+    start: float = 0.0,
+    duration: float | None = None,
+    chunk_frames: int = DEFAULT_CHUNK_FRAMES,
+) -> Iterator[Tensor]:
+    """Frames whose time ``t`` fulfils ``start <= t < start + duration``: uint8 chunks.
+
+    Where the file carries no timestamps, frames are timed by index at the average rate.
+    """
+    _check_range(start, duration)
+    end = math.inf if duration is None else start + duration - TIME_TOLERANCE
+    with av.open(path) as container:
+        timed = _timed_frames(container, _video_stream(container, path), start)
+        until_end = itertools.takewhile(lambda item: item[0] < end, timed)
+        yield from _chunks((frame for time, frame in until_end if time > start - TIME_TOLERANCE), chunk_frames)
+
+
+def read_at_rate(
+    path: str | PathLike[str],
+    fps: float | Fraction,
+    start: float = 0.0,
+    max_frames: int | None = None,
+    chunk_frames: int = DEFAULT_CHUNK_FRAMES,
+) -> Iterator[Tensor]:
+    """The video at a constant rate: uint8 chunks, whatever the file's own rate, constant or not.
+
+    Output frame ``k`` is the picture on screen at ``start + k / fps`` seconds: pictures are repeated or left out,
+    never mixed. The last picture stays on screen as long as the one before it did.
+    """
+    _check_range(start, max_frames)
+    if fps <= 0:
+        raise ValueError(f"fps must be positive; got {fps}.")
+    with av.open(path) as container:
+        stream = _video_stream(container, path)
+        shown = _hold(_timed_frames(container, stream, start), fps, start, last_interval=float(1 / _rate(stream)))
+        yield from _chunks(itertools.islice(shown, max_frames), chunk_frames)
+
+
+def container_start(container: av.container.InputContainer) -> float:
+    """Seconds at which the file begins: parts of a broadcast do not begin at 0."""
+    return max(0.0, (container.start_time or 0) / av.time_base)
+
+
+def _video_stream(container: av.container.InputContainer, path: str | PathLike[str]) -> av.VideoStream:
+    if not container.streams.video:
+        raise NoVideoStreamError(f"{path} has no video stream. Choose a file with video.")
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def _rate(stream: av.VideoStream) -> Fraction:
+    return stream.average_rate or stream.guessed_rate
+
+
+def _check_range(start: float, length: float | None) -> None:
+    if start < 0 or (length is not None and length < 0):
+        raise ValueError(f"A range starts at 0 or later and its length is not negative; got {start} and {length}.")
+
+
+def _timed_frames(
+    container: av.container.InputContainer, stream: av.VideoStream, start: float
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Frames with their times, from the last key frame before ``start`` on."""
+    offset = container_start(container)
+    if start > 0:
+        container.seek(int((start + offset) / stream.time_base), stream=stream)
+    frames = container.decode(stream)
+    first = next(frames, None)
+    if first is None:
+        return
+    if first.pts is None:
+        container.seek(0, stream=stream)
+        yield from ((float(i / _rate(stream)), frame) for i, frame in enumerate(container.decode(stream)))
+        return
+    for frame in itertools.chain([first], frames):
+        yield float(frame.pts * stream.time_base) - offset, frame
+
+
+def _hold(
+    timed: Iterator[tuple[float, av.VideoFrame]], fps: float | Fraction, start: float, last_interval: float
+) -> Iterator[av.VideoFrame]:
+    """The frame on screen at ``start``, ``start + 1 / fps``, ..."""
+    shown = 0
+
+    def until(end: float) -> Iterator[av.VideoFrame]:
+        nonlocal shown
+        while start + float(shown / fps) < end - TIME_TOLERANCE:
+            yield held
+            shown += 1
+
+    held, held_since = None, 0.0
+    for time, frame in timed:
+        if held is not None:
+            yield from until(time)
+            last_interval = time - held_since
+        held, held_since = frame, time
+    if held is not None:
+        yield from until(held_since + last_interval)
+
+
+def _pictures(frames: Iterator[av.VideoFrame]) -> Iterator[np.ndarray]:
+    """RGB arrays ``(H, W, 3)``, turned upright; a size change within the file is undone."""
+    size: tuple[int, int] | None = None
+    for frame in frames:
+        size = size or (frame.width, frame.height)
+        pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
+        yield np.rot90(pixels, k=round(frame.rotation / 90))
+
+
+def _chunks(frames: Iterator[av.VideoFrame], chunk_frames: int) -> Iterator[Tensor]:
+    if chunk_frames < 1:
+        raise ValueError(f"A chunk holds at least one frame; got chunk_frames {chunk_frames}.")
+    pictures = _pictures(frames)
+    while chunk := list(itertools.islice(pictures, chunk_frames)):
+        yield torch.from_numpy(np.stack(chunk))
