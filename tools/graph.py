@@ -93,9 +93,9 @@ def input_slots(info: dict[str, Any]) -> list[InputSlot]:
     for section in ("required", "optional"):
         for name in info["input_order"].get(section, []):
             kind, options = [*info["input"][section][name], {}][:2]
-            choices = kind if isinstance(kind, list) else options.get("options", [])
             kind = "COMBO" if isinstance(kind, list) else kind
-            default = options.get("default", choices[0] if choices else {"STRING": "", "BOOLEAN": False}.get(kind, 0))
+            # A list of files has no default that is the same on every machine: its graphs must name the file.
+            default = options.get("default", {"COMBO": None, "STRING": "", "BOOLEAN": False}.get(kind, 0))
             extra: tuple[str, ...] = ()
             if options.get("control_after_generate") or (kind == "INT" and name in SEED_NAMES):
                 extra = ("fixed",)
@@ -129,6 +129,8 @@ def check_graph(graph: Graph, object_info: dict[str, Any]) -> None:
             value = node.inputs.get(name)
             if not slot.is_widget and not slot.optional and not isinstance(value, Output):
                 raise GraphError(f"{where}: {node.type} needs a link to '{name}'.")
+            if slot.is_widget and value is None and slot.default is None:
+                raise GraphError(f"{where}: {node.type} needs a choice for '{name}'.")
             if isinstance(value, Output):
                 info = object_info[value.node.type]
                 given = info["output"][output_index(info, value.name)]

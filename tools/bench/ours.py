@@ -36,9 +36,7 @@ def decoder_file_key(name: str) -> str:
     return f"vae.{name}" if name.startswith("per_channel_statistics.") else f"vae.decoder.{name}"
 
 
-def build_transformer(
-    checkpoint: Path, dtype: torch.dtype, device: torch.device, lora: Path | None = None
-) -> LTXModel:
+def build_transformer(checkpoint: Path, dtype: torch.dtype, device: torch.device, lora: Path | None = None) -> LTXModel:
     """The transformer, read as a user reads it."""
     from ltx_core_impl.loader import SingleGPUModelBuilder
 

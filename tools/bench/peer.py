@@ -118,9 +118,7 @@ def decode(vae: AutoencoderKLLTX2Video, inputs: Inputs) -> tuple[Tensor]:
     return vae.decode(inputs.vae_latent * std + mean, return_dict=False)
 
 
-def _run(
-    model: LTX2VideoTransformer3DModel, inputs: Inputs, rows: slice, **options: object
-) -> tuple[Tensor, Tensor]:
+def _run(model: LTX2VideoTransformer3DModel, inputs: Inputs, rows: slice, **options: object) -> tuple[Tensor, Tensor]:
     count = rows.stop - rows.start
 
     def expand(stream: StreamInput) -> tuple[Tensor, Tensor, Tensor]:
