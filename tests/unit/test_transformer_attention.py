@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from ltx_core_impl.model.transformer import feed_forward
 from ltx_core_impl.model.transformer.attention import Attention, set_attention_function
 from ltx_core_impl.model.transformer.attention_functions import (
     AttentionBackendUnavailable,
@@ -14,6 +15,7 @@ from ltx_core_impl.model.transformer.attention_functions import (
     attention_function,
     available_attention_backends,
 )
+from ltx_core_impl.model.transformer.feed_forward import FeedForward
 from ltx_core_impl.model.transformer.rope import precompute_rope
 
 
@@ -127,3 +129,14 @@ def test_optional_backends_keep_float32_on_pytorch(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "sageattention", types.SimpleNamespace(sageattn=refuse))
     q = torch.randn(1, 2, 3, 4)
     torch.testing.assert_close(attention_function("sage")(q, q, q), naive(q, q, q))
+
+
+def test_long_sequences_go_through_the_feed_forward_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = FeedForward(6)
+    x = torch.randn(2, 11, 6)
+    expected = layer(x)
+    sizes: list[int] = []
+    layer.net[0].register_forward_pre_hook(lambda _module, args: sizes.append(args[0].shape[1]))
+    monkeypatch.setattr(feed_forward, "_TOKENS_AT_ONCE", 8)
+    torch.testing.assert_close(layer(x), expected)
+    assert sizes == [4, 4, 3]

@@ -128,12 +128,11 @@ class TransformerBlock(nn.Module):
         x = torch.addcmul(x, h, modulation.gate(table, GATE_SELF))
 
         h = self._norm(x)
-        text_adaln = hasattr(self, f"{prefix}prompt_scale_shift_table")
-        if text_adaln:
+        if inputs.prompt is not None:
             h = modulate(h, modulation.scale_shift(table, SCALE_TEXT, SHIFT_TEXT))
         keys_values = self._text_keys_values(prefix, inputs)
         h = getattr(self, f"{prefix}attn2")(h, mask=inputs.text_bias, keys_values=keys_values)
-        return torch.addcmul(x, h, modulation.gate(table, GATE_TEXT)) if text_adaln else x + h
+        return x + h if inputs.prompt is None else torch.addcmul(x, h, modulation.gate(table, GATE_TEXT))
 
     def _text_keys_values(self, prefix: str, inputs: StreamInputs) -> tuple[torch.Tensor, torch.Tensor]:
         attention: Attention = getattr(self, f"{prefix}attn2")

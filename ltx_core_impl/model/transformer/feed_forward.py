@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu
 
+_TOKENS_AT_ONCE = 16384  # enough to fill a GPU; bounds the hidden layer, the largest activation of a block
+
 
 class GELUProjection(nn.Module):
     """A linear layer followed by the tanh approximation of GELU."""
@@ -31,8 +33,12 @@ class FeedForward(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(B, T, dim)`` to ``(B, T, dim)``."""
-        return self.net(x)
+        """``(B, T, dim)`` to ``(B, T, dim)``; long sequences go through in pieces to save memory."""
+        batch, tokens, _ = x.shape
+        if batch * tokens <= _TOKENS_AT_ONCE:
+            return self.net(x)
+        pieces = x.split(max(1, _TOKENS_AT_ONCE // batch), dim=1)
+        return torch.cat([self.net(piece) for piece in pieces], dim=1)
 
 
 class CaptionProjection(nn.Module):
