@@ -72,8 +72,8 @@ class EmbeddingsProcessor(nn.Module):
             ValueError: audio features without an audio connector, or the reverse.
         """
         if (audio_features is None) != (self.audio_connector is None):
-            have, lack = ("a connector", "features") if audio_features is None else ("features", "a connector")
-            raise ValueError(f"The audio stream has {have} but no {lack}; give both, or neither for video only.")
+            have, lack = ("connector", "features") if audio_features is None else ("features", "connector")
+            raise ValueError(f"The audio stream has its {have} but no {lack}; give both, or neither for video only.")
         video, output_mask = self.video_connector(video_features, additive_mask)
         binary = convert_to_binary_mask(output_mask)
         audio = None

@@ -13,7 +13,7 @@ from ...loader.errors import MissingTensorsError, ShapeMismatchError
 from ...loader.tensor_file import TensorFile
 from .config import GemmaConfig, TextEncoderFileError
 from .files import GemmaFiles, StoredTensor
-from .linear import Fp8Linear, Nvfp4Linear
+from .linear import Fp8Linear, Nvfp4Linear, dequantize_fp8
 from .model import GemmaModel
 from .vision import MultiModalProjector, VisionTower
 
@@ -121,7 +121,13 @@ def read_tensors(
             for name in names:
                 keep = wanted[name].dtype in (torch.uint8, *_FP8.values()) or "weight_scale" in name
                 stored = source.read(tensors[name].key, device).reshape(wanted[name].shape)
-                loaded[name] = _reinterpreted(stored, wanted[name].dtype) if keep else stored.to(dtype)
+                scale = tensors.get(f"{name}_scale")
+                if keep:
+                    loaded[name] = _reinterpreted(stored, wanted[name].dtype)
+                elif scale is not None:  # an embedding in scaled fp8
+                    loaded[name] = dequantize_fp8(stored, source.read(scale.key, device), dtype)
+                else:
+                    loaded[name] = stored.to(dtype)
     return loaded
 
 
