@@ -1,1 +1,7 @@
-"""quantization."""
+"""Low-precision weights: stored formats, fp8 layers and the policies that choose them."""
+
+from __future__ import annotations
+
+from .policy import QuantizationPolicy
+
+__all__ = ["QuantizationPolicy"]

@@ -1,0 +1,182 @@
+"""Building a model from files: the one entry point for loading (spec 01 §6.5)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from .checkpoint import Checkpoint, open_checkpoint
+from .errors import CheckpointError
+from .folders import PathLike, resolve_files
+from .key_maps.select import select_key_map
+from .lora_file import LoraFusion, LoraPathStrengthAndSDOps, LoraReport, open_lora
+from .materialize import CachedReader, Materializer, SourceReader
+from .model_config import config_for
+from .module_ops import ModelConfigurator, ModuleOps, component_of, create_meta_model
+from .plan import KeyRules, Step, plan_load
+from .registry import DummyRegistry, Registry
+from .sd_ops import SDOps
+from .state_dict import SafetensorsModelStateDictLoader, load_state_dict
+
+logger = logging.getLogger(__name__)
+
+_CPU = torch.device("cpu")
+
+Progress = Callable[[int, int], None]
+"""Called with (tensors done, tensors in all)."""
+
+
+@dataclass(frozen=True)
+class SingleGPUModelBuilder:
+    """A recipe for one model; every method that changes it returns a changed copy.
+
+    Tensors are read one by one straight to the device, with LoRAs fused and weights cast or quantised on the way, so
+    that loading needs hardly more memory than the finished model.
+
+    Attributes:
+        model_class_configurator: builds the model from the config; its ``component`` selects the tensors.
+        model_path: a file, several shards, or a folder. The first one's config counts.
+        model_sd_ops: how keys are renamed; None finds out from the component and the file's layout.
+        module_ops: changes to the model before it has weights, such as those of a ``QuantizationPolicy``.
+        loras: fused in this order.
+        registry: remembers the tensors as they are in the files, for the next build; needs a whole copy of them.
+        lora_load_device: where LoRA matrices are read to first.
+    """
+
+    model_class_configurator: ModelConfigurator
+    model_path: PathLike | Sequence[PathLike]
+    model_sd_ops: SDOps | None = None
+    module_ops: tuple[ModuleOps, ...] = ()
+    loras: tuple[LoraPathStrengthAndSDOps, ...] = ()
+    registry: Registry = field(default_factory=DummyRegistry)
+    lora_load_device: torch.device = _CPU
+
+    def lora(self, path: PathLike, strength: float = 1.0, sd_ops: SDOps | None = None) -> SingleGPUModelBuilder:
+        """Fuse one more LoRA."""
+        return replace(self, loras=(*self.loras, LoraPathStrengthAndSDOps(path, strength, sd_ops)))
+
+    def with_loras(self, loras: Sequence[LoraPathStrengthAndSDOps]) -> SingleGPUModelBuilder:
+        """Fuse these LoRAs and no others."""
+        return replace(self, loras=tuple(loras))
+
+    def with_sd_ops(self, sd_ops: SDOps | None) -> SingleGPUModelBuilder:
+        """Rename keys by these rules."""
+        return replace(self, model_sd_ops=sd_ops)
+
+    def with_module_ops(self, module_ops: Sequence[ModuleOps]) -> SingleGPUModelBuilder:
+        """Change the model by these operations and no others, e.g. ``QuantizationPolicy.fp8_cast().module_ops``."""
+        return replace(self, module_ops=tuple(module_ops))
+
+    def with_registry(self, registry: Registry) -> SingleGPUModelBuilder:
+        """Remember the files' tensors in this registry."""
+        return replace(self, registry=registry)
+
+    def with_lora_load_device(self, device: torch.device | str) -> SingleGPUModelBuilder:
+        """Read LoRA matrices to this device first."""
+        return replace(self, lora_load_device=torch.device(device))
+
+    def model_config(self) -> dict[str, Any]:
+        """The config the model is built from; a preset where the file has none.
+
+        Raises:
+            CheckpointError: unreadable file, malformed config, or no config and no known version.
+        """
+        return config_for(open_checkpoint(self.model_path), component_of(self.model_class_configurator))
+
+    def meta_model(self, config: Mapping[str, Any], module_ops: Sequence[ModuleOps] = ()) -> nn.Module:
+        """The model without weights."""
+        return create_meta_model(self.model_class_configurator, config, module_ops)
+
+    def validate(self) -> tuple[LoraReport, ...]:
+        """Check files, config, names, shapes and LoRAs from the headers alone; what ``build`` would find, in a second.
+
+        Raises:
+            CheckpointError: as ``build``.
+        """
+        model, steps, _ = self._plan()
+        return tuple(self._match_loras(model, steps).reports)
+
+    def build(
+        self,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        progress: Progress | None = None,
+        report: Callable[[LoraReport], None] | None = None,
+    ) -> nn.Module:
+        """The model with its weights, in eval mode.
+
+        Args:
+            device: CUDA where available, else the CPU, when None.
+            dtype: dtype of all floating tensors except fp8 weights and their scales; None keeps the file's.
+            progress: called after every tensor; an exception it raises ends the build.
+            report: called once for each fused LoRA.
+
+        Raises:
+            CheckpointNotFoundError, HeaderError, ConfigError: the files are not what they should be.
+            MissingTensorsError, ShapeMismatchError, UnsupportedFormatError: they do not hold this model.
+            LoraError: a LoRA does not fit this model.
+        """
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        model, steps, rules = self._plan()
+        fusion = self._match_loras(model, steps)
+        for entry in fusion.reports if report else ():
+            report(entry)
+        modules = dict(model.named_modules())
+        work_device = torch.device("cuda") if device.type == "cpu" and torch.cuda.is_available() else device
+        with ExitStack() as stack:
+            reader = stack.enter_context(self._reader(rules, device))
+            stack.enter_context(fusion)
+
+            def deltas(module: str, delta_dtype: torch.dtype) -> torch.Tensor | None:
+                delta = fusion.delta(module, delta_dtype, work_device, self.lora_load_device)
+                return None if delta is None else delta.to(device)
+
+            materializer = Materializer(reader, dtype, deltas)
+            for done, step in enumerate(steps, start=1):
+                materializer.fill(modules[step.module_name], step)
+                if progress:
+                    progress(done, len(steps))
+        _require_complete(model)
+        return model.to(device).eval()
+
+    def _plan(self) -> tuple[nn.Module, list[Step], KeyRules]:
+        checkpoint: Checkpoint = open_checkpoint(self.model_path)
+        component = component_of(self.model_class_configurator)
+        config = config_for(checkpoint, component)
+        try:
+            model = self.meta_model(config, self.module_ops)
+        except CheckpointError as error:
+            raise type(error)(f"{checkpoint.path}: {error}") from error
+        rules = self.model_sd_ops or select_key_map(component, checkpoint.shapes)
+        return model, plan_load(model, checkpoint, rules, component or type(model).__name__), rules
+
+    def _reader(self, rules: KeyRules, device: torch.device) -> SourceReader | CachedReader:
+        if isinstance(self.registry, DummyRegistry):
+            return SourceReader(rules, device)
+        files = resolve_files(self.model_path)
+        loader = SafetensorsModelStateDictLoader()
+        return CachedReader(load_state_dict(files, loader, self.registry, device, rules), device)
+
+    def _match_loras(self, model: nn.Module, steps: Sequence[Step]) -> LoraFusion:
+        """LoRAs of strength exactly 0 change nothing and are not even opened."""
+        loras = [(open_lora(lora.path, lora.sd_ops), lora.strength) for lora in self.loras if lora.strength != 0]
+        weights = {
+            step.module_name: tuple(model.get_submodule(step.module_name).weight.shape)
+            for step in steps
+            if loras and step.leaf == "weight" and len(step.source.stored.shape) == 2
+        }
+        return LoraFusion(loras, weights)
+
+
+def _require_complete(model: nn.Module) -> None:
+    """Nothing may be left without data; a buffer that is in no file must be computed on a real device."""
+    left = [name for name, value in (*model.named_parameters(), *model.named_buffers()) if value.is_meta]
+    if left:
+        raise CheckpointError(f"{len(left)} tensors of the model have no data after loading, first {left[0]}")

@@ -1,0 +1,156 @@
+"""Turning one planned tensor into what its layer keeps: read, dequantise, fuse LoRAs, cast or quantise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..quantization.formats import INPUT_SCALE_NAMES, SCALE_NAMES, StoredFormat, parse_comfy_quant
+from ..quantization.fp8 import cast_to_fp8, dequantize, quantize_weight
+from ..quantization.linear import CastLinear, ScaledLinear
+from ..quantization.nvfp4 import dequantize_nvfp4
+from .dtypes import FP8
+from .errors import CheckpointError
+from .fusion import delta_dtype, fuse_plain, fuse_scaled
+from .plan import KeyRules, Source, Step
+from .state_dict import StateDict
+from .tensor_file import TensorFile
+
+DeltaReader = Callable[[str, torch.dtype], "Tensor | None"]
+"""Gives a module's summed LoRA change in a dtype, None when no LoRA changes it."""
+
+
+class SourceReader:
+    """Reads planned tensors from their files, each opened once; a context manager."""
+
+    def __init__(self, rules: KeyRules, device: torch.device) -> None:
+        self._rules, self._device = rules, device
+        self._files: dict[int, TensorFile] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> SourceReader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._files.clear()
+        self._stack.close()
+
+    def read(self, source: Source) -> Tensor:
+        """The tensor on the device, after the key-value rules."""
+        file = self._files.get(id(source.header))
+        if file is None:
+            file = self._files[id(source.header)] = self._stack.enter_context(TensorFile(source.header))
+        value = file.read(source.key, self._device)
+        return self._rules.apply_to_key_value(source.renamed, value)[source.part].new_value
+
+
+@dataclass(frozen=True)
+class CachedReader:
+    """Takes planned tensors from a state dict that is already in memory; a context manager like ``SourceReader``."""
+
+    state_dict: StateDict
+    device: torch.device
+
+    def __enter__(self) -> CachedReader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def read(self, source: Source) -> Tensor:
+        """The tensor on the device."""
+        return self.state_dict.sd[source.name].to(self.device)
+
+
+@dataclass(frozen=True)
+class Materializer:
+    """Fills layers one tensor at a time.
+
+    Attributes:
+        dtype: dtype of every floating tensor that is not kept in fp8; None keeps the file's.
+        deltas: the LoRA changes.
+    """
+
+    reader: SourceReader | CachedReader
+    dtype: torch.dtype | None
+    deltas: DeltaReader
+
+    def fill(self, module: nn.Module, step: Step) -> None:
+        """Put the tensor of ``step`` into ``module``."""
+        value = self._weight(module, step) if step.leaf == "weight" else self._other(module, step)
+        if step.leaf in module._parameters:
+            value = nn.Parameter(value, requires_grad=False)
+        setattr(module, step.leaf, value)
+
+    def _other(self, module: nn.Module, step: Step) -> Tensor:
+        value = self.reader.read(step.source)
+        if isinstance(module, CastLinear) and module.casts_bias:
+            return value if value.dtype in FP8 else cast_to_fp8(value)
+        return self._cast(value)
+
+    def _weight(self, module: nn.Module, step: Step) -> Tensor:
+        if isinstance(module, ScaledLinear):
+            return self._scaled_weight(module, step)
+        if isinstance(module, CastLinear):
+            return self._cast_weight(step)
+        value = self._dequantized(step)
+        target = self.dtype if self.dtype and value.is_floating_point() else value.dtype
+        delta = self.deltas(step.module_name, target)
+        return self._cast(value) if delta is None else fuse_plain(value, delta, target)
+
+    def _scaled_weight(self, layer: ScaledLinear, step: Step) -> Tensor:
+        scale, input_scale = self._auxiliary(step, SCALE_NAMES), self._auxiliary(step, INPUT_SCALE_NAMES)
+        if step.format in (StoredFormat.PLAIN, StoredFormat.NVFP4):
+            value = self._dequantized(step)
+            delta = self.deltas(step.module_name, value.dtype)
+            codes, scale = quantize_weight(value if delta is None else fuse_plain(value, delta, value.dtype))
+        else:
+            codes = self.reader.read(step.source)
+            scale = torch.ones((), device=codes.device) if scale is None else scale.float().reshape(())
+            delta = self.deltas(step.module_name, delta_dtype(codes.dtype))
+            if delta is not None:
+                codes, scale = fuse_scaled(codes, scale, delta)
+            elif codes.dtype != torch.float8_e4m3fn:  # e5m2 weights have no scaled multiplication with every input
+                codes, scale = quantize_weight(dequantize(codes, scale, torch.float32))
+        layer.set_scales(scale, input_scale)
+        layer.full_precision = self._wants_full_precision(step)
+        return codes
+
+    def _cast_weight(self, step: Step) -> Tensor:
+        value = self._dequantized(step) if step.format is not StoredFormat.FP8 else self.reader.read(step.source)
+        value = value if value.dtype in FP8 else cast_to_fp8(value)
+        delta = self.deltas(step.module_name, delta_dtype(value.dtype))
+        return value if delta is None else fuse_plain(value, delta, value.dtype)
+
+    def _dequantized(self, step: Step) -> Tensor:
+        """The weight without scales: as stored when it has none, else in the build dtype or bf16."""
+        value = self.reader.read(step.source)
+        wide = self.dtype or torch.bfloat16
+        if step.format is StoredFormat.SCALED_FP8:
+            return dequantize(value, self._auxiliary(step, SCALE_NAMES), wide)
+        if step.format is StoredFormat.FP8:
+            return value.to(wide)
+        if step.format is StoredFormat.NVFP4:
+            rows, columns = value.shape[0], 2 * value.shape[1]
+            scales = (self._auxiliary(step, (name,)) for name in ("weight_scale", "weight_scale_2"))
+            try:
+                return dequantize_nvfp4(value, *scales, (rows, columns), wide)
+            except ValueError as error:
+                raise CheckpointError(f"{step.source.header.path}: {step.name}: {error}") from error
+        return value
+
+    def _auxiliary(self, step: Step, names: tuple[str, ...]) -> Tensor | None:
+        return next((self.reader.read(step.auxiliary[name]) for name in names if name in step.auxiliary), None)
+
+    def _wants_full_precision(self, step: Step) -> bool:
+        raw = self._auxiliary(step, ("comfy_quant",))
+        if raw is None:
+            return step.comfy is not None and step.comfy.full_precision_matrix_mult
+        return parse_comfy_quant(bytes(raw.flatten().tolist()), step.module_name).full_precision_matrix_mult
+
+    def _cast(self, value: Tensor) -> Tensor:
+        return value.to(self.dtype) if self.dtype and value.is_floating_point() else value

@@ -1,0 +1,56 @@
+"""Changes to a freshly created meta model, and its creation (spec 01 §6.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import torch
+
+from .errors import ConfigError
+
+
+class ModelConfigurator(Protocol):
+    """Builds a model from the whole ``config`` of a file; ``component`` names the model."""
+
+    def from_config(self, config: Mapping[str, Any]) -> torch.nn.Module: ...
+
+
+class ModuleOps(NamedTuple):
+    """A named change: ``mutator`` returns the changed module where ``matcher`` accepts the model."""
+
+    name: str
+    matcher: Callable[[torch.nn.Module], bool]
+    mutator: Callable[[torch.nn.Module], torch.nn.Module]
+
+
+def component_of(configurator: ModelConfigurator) -> str | None:
+    """The component a configurator builds, None for one that does not say."""
+    return getattr(configurator, "component", None)
+
+
+def create_meta_model(
+    configurator: ModelConfigurator, config: Mapping[str, Any], module_ops: Iterable[ModuleOps] = ()
+) -> torch.nn.Module:
+    """The model without weights (on the ``meta`` device), changed by each matching operation in order.
+
+    Raises:
+        ConfigError: a key the configurator needs is missing or has the wrong type.
+        ValueError, NotImplementedError: the configurator refuses a value, in its own words.
+    """
+    name = component_of(configurator) or getattr(configurator, "__name__", "model")
+    try:
+        with torch.device("meta"):
+            model = configurator.from_config(config)
+    except (ValueError, NotImplementedError):
+        raise
+    except KeyError as error:
+        raise ConfigError(
+            f"the config has no key {error}, which the {name} needs; use the file as published"
+        ) from error
+    except (TypeError, AttributeError, IndexError, RuntimeError, OverflowError, ZeroDivisionError) as error:
+        raise ConfigError(f"the config does not describe a {name}: {type(error).__name__}: {error}") from error
+    for operation in module_ops:
+        if operation.matcher(model):
+            model = operation.mutator(model)
+    return model

@@ -1,0 +1,195 @@
+"""Deciding, from headers and a model without weights, what will be read for each of its tensors.
+
+Everything that can be wrong with a checkpoint is found here, before a single tensor is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from ..quantization.formats import (
+    AUXILIARY_NAMES,
+    ComfyQuant,
+    StoredFormat,
+    StoredTensor,
+    comfy_quant_layers,
+    logical_shape,
+    stored_format,
+)
+from ..quantization.linear import CastLinear, ScaledLinear, to_cast_linear, to_plain_linear, to_scaled_linear
+from .checkpoint import Checkpoint
+from .dtypes import torch_dtype
+from .errors import CheckpointError, MissingTensorsError, ShapeMismatchError, UnsupportedFormatError
+from .header import Header
+from .sd_ops import KeyValueOperationResult
+
+_SHOWN = 5
+
+
+class KeyRules(Protocol):
+    """``SDOps`` or a ``KeyMap``."""
+
+    @property
+    def name(self) -> str: ...
+
+    def apply_to_key(self, key: str) -> str | None: ...
+
+    def apply_to_key_value(self, key: str, value: torch.Tensor) -> list[KeyValueOperationResult]: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the model's tensor ``name`` comes from.
+
+    It is the ``part``-th result of the key-value rules for the tensor that is ``key`` in the file, then ``renamed``.
+    """
+
+    header: Header
+    key: str
+    name: str
+    renamed: str
+    part: int
+    stored: StoredTensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """One tensor of the model, what it is read from, and the scales beside it by leaf name."""
+
+    module_name: str
+    leaf: str
+    source: Source
+    format: StoredFormat
+    auxiliary: Mapping[str, Source]
+    comfy: ComfyQuant | None = None
+
+    @property
+    def name(self) -> str:
+        """The tensor's name in the model's state dict."""
+        return f"{self.module_name}.{self.leaf}" if self.module_name else self.leaf
+
+
+def plan_sources(checkpoint: Checkpoint, rules: KeyRules) -> dict[str, Source]:
+    """Source of every tensor the rules take, by its name in the model."""
+    sources: dict[str, Source] = {}
+    for key, (header, entry) in checkpoint.entries.items():
+        renamed = rules.apply_to_key(key)
+        if renamed is None:
+            continue
+        try:
+            meta = torch.empty(entry.shape, dtype=torch_dtype(entry.dtype), device="meta")
+        except (ValueError, RuntimeError) as error:
+            raise UnsupportedFormatError(f"{header.path}: tensor {key!r}: {error}") from error
+        for part, (name, value) in enumerate(rules.apply_to_key_value(renamed, meta)):
+            sources[name] = Source(header, key, name, renamed, part, StoredTensor(value.dtype, tuple(value.shape)))
+    return sources
+
+
+def plan_load(model: nn.Module, checkpoint: Checkpoint, rules: KeyRules, component: str) -> list[Step]:
+    """Match the tensors of ``model`` (on ``meta``) with those of ``checkpoint``; fp8 layers take their classes here.
+
+    Raises:
+        MissingTensorsError: names the component, how many are missing, and the first of them.
+        ShapeMismatchError: names the first tensor of another shape, and both shapes.
+        UnsupportedFormatError: a weight format that cannot be read.
+    """
+    model.requires_grad_(False)
+    sources = plan_sources(checkpoint, rules)
+    expected = list(_persistent_tensors(model))
+    missing = [f"{path}.{leaf}" if path else leaf for path, leaf in expected]
+    missing = [name for name in missing if name not in sources]
+    if missing:
+        raise _missing(checkpoint, component, missing, len(expected))
+    comfy = _comfy_layers(checkpoint)
+    steps = [_step(path, leaf, sources, comfy, checkpoint) for path, leaf in expected]
+    _check_shapes(model, steps, checkpoint, component)
+    _choose_layer_classes(model, steps)
+    return steps
+
+
+def _persistent_tensors(model: nn.Module) -> Iterator[tuple[str, str]]:
+    """``(module name, leaf)`` of every parameter and persistent buffer."""
+    for path, module in model.named_modules():
+        yield from ((path, leaf) for leaf, value in module._parameters.items() if value is not None)
+        kept = (leaf for leaf in module._buffers if leaf not in module._non_persistent_buffers_set)
+        yield from ((path, leaf) for leaf in kept if module._buffers[leaf] is not None)
+
+
+def _step(
+    path: str, leaf: str, sources: Mapping[str, Source], comfy: Mapping[str, ComfyQuant], checkpoint: Checkpoint
+) -> Step:
+    source = sources[f"{path}.{leaf}" if path else leaf]
+    if leaf != "weight":
+        return Step(path, leaf, source, StoredFormat.PLAIN, {})
+    auxiliary = {name: sources[f"{path}.{name}"] for name in AUXILIARY_NAMES if f"{path}.{name}" in sources}
+    try:
+        form = stored_format(path, source.stored, {name: aux.stored for name, aux in auxiliary.items()})
+    except ValueError as error:
+        raise UnsupportedFormatError(f"{checkpoint.path}: {error}") from error
+    layer = source.key.removesuffix(".weight")
+    described = comfy.get(layer) or comfy.get(path)
+    return Step(path, leaf, source, form, auxiliary, described)
+
+
+def _comfy_layers(checkpoint: Checkpoint) -> Mapping[str, ComfyQuant]:
+    try:
+        return comfy_quant_layers(checkpoint.json_metadata("_quantization_metadata"))
+    except ValueError as error:
+        raise UnsupportedFormatError(f"{checkpoint.path}: {error}") from error
+
+
+def _missing(checkpoint: Checkpoint, component: str, missing: list[str], total: int) -> MissingTensorsError:
+    listed = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
+    if len(missing) == total:
+        held = ", ".join(checkpoint.components) or "no component of LTX-2"
+        message = f"{checkpoint.path} has no {component}; it holds: {held}. Choose a file with the {component}"
+    else:
+        message = (
+            f"{checkpoint.path}: {len(missing)} of {total} tensors of the {component} are missing: {listed}. "
+            "The file is incomplete or of another model version; download it again"
+        )
+    return MissingTensorsError(message, component=component, keys=missing)
+
+
+def _check_shapes(model: nn.Module, steps: list[Step], checkpoint: Checkpoint, component: str) -> None:
+    """Compare shapes by loading tensors without data, so that modules that adopt a stored size can do so."""
+    stored = {}
+    for step in steps:
+        dtype = step.source.stored.dtype
+        shape = logical_shape(step.source.stored, step.format)
+        dtype = torch.bfloat16 if step.format is StoredFormat.NVFP4 else dtype
+        stored[step.name] = torch.empty(shape, dtype=dtype, device="meta")
+    modules = dict(model.named_modules())
+    try:
+        model.load_state_dict(stored, strict=False, assign=True)
+    except RuntimeError as error:
+        for step in steps:
+            needed = tuple(getattr(modules[step.module_name], step.leaf).shape)
+            found = tuple(stored[step.name].shape)
+            if found != needed:
+                raise ShapeMismatchError(
+                    f"{checkpoint.path}: size mismatch for {step.name} of the {component}: "
+                    f"the file ({step.source.key}) has {found}, the config needs {needed}. Config and tensors are of different model versions"
+                ) from error
+        raise CheckpointError(f"{checkpoint.path}: the {component} cannot take its tensors: {error}") from error
+
+
+def _choose_layer_classes(model: nn.Module, steps: list[Step]) -> None:
+    """Linears stored in fp8 keep it; in a file with scaled layers, the file decides which layers are scaled."""
+    modules = dict(model.named_modules())
+    weights = [(step, modules[step.module_name]) for step in steps if step.leaf == "weight"]
+    prequantized = any(step.format is StoredFormat.SCALED_FP8 for step, _ in weights)
+    for step, module in weights:
+        if not isinstance(module, nn.Linear) or isinstance(module, CastLinear):
+            continue
+        if step.format is StoredFormat.SCALED_FP8 and not isinstance(module, ScaledLinear):
+            to_scaled_linear(module)
+        elif step.format is StoredFormat.FP8 and not isinstance(module, ScaledLinear):
+            to_cast_linear(module)
+        elif step.format is StoredFormat.PLAIN and isinstance(module, ScaledLinear) and prequantized:
+            to_plain_linear(module)

@@ -1,0 +1,39 @@
+"""Reading single tensors of a safetensors file, lazily, straight to a device."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from .errors import HeaderError
+from .header import Header
+
+
+class TensorFile:
+    """An open file whose header has been checked; a context manager."""
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        try:
+            self._file = safe_open(header.path, framework="pt", device="cpu")
+        except (SafetensorError, OSError) as error:
+            raise HeaderError(f"{header.path} cannot be opened as safetensors: {error}") from error
+
+    def __enter__(self) -> TensorFile:
+        self._file.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.__exit__(kind, error, trace)
+
+    def read(self, key: str, device: torch.device | str = "cpu") -> torch.Tensor:
+        """One tensor on ``device``; on the CPU it is backed by the mapped file and read when first touched."""
+        try:
+            value = self._file.get_tensor(key)
+        except SafetensorError as error:
+            raise HeaderError(f"{self.header.path}: tensor {key!r} cannot be read: {error}") from error
+        return value.to(device)

@@ -1,0 +1,105 @@
+"""In which low-precision form a layer's weight is stored (spec 01 §5.3, §8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
+
+import torch
+
+FP8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
+
+SCALE_NAMES = ("weight_scale", "scale_weight")
+INPUT_SCALE_NAMES = ("input_scale", "scale_input")
+AUXILIARY_NAMES = (*SCALE_NAMES, *INPUT_SCALE_NAMES, "weight_scale_2", "comfy_quant", "pre_quant_scale")
+"""Leaf names that stand beside a quantised ``weight``; ``scale_…`` are the legacy ComfyUI spellings."""
+
+MAX_COMFY_QUANT_BYTES = 4096
+
+
+class StoredFormat(Enum):
+    """How a weight is stored."""
+
+    PLAIN = "plain"
+    FP8 = "fp8 without scale"
+    SCALED_FP8 = "fp8 with a scale"
+    NVFP4 = "nvfp4"
+
+
+class ComfyQuant(NamedTuple):
+    """A ComfyUI per-layer description."""
+
+    format: str
+    full_precision_matrix_mult: bool = False
+
+
+class StoredTensor(NamedTuple):
+    """What is known of a tensor before it is read."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+
+def stored_format(layer: str, weight: StoredTensor, auxiliary: Mapping[str, StoredTensor]) -> StoredFormat:
+    """The format of ``layer.weight``, given the tensors beside it by leaf name.
+
+    Raises:
+        ValueError: a format that is not supported, or an incomplete one; the message names layer and format.
+    """
+    scale = next((auxiliary[name] for name in SCALE_NAMES if name in auxiliary), None)
+    if weight.dtype in FP8_DTYPES:
+        if scale is None:
+            return StoredFormat.FP8
+        if scale.shape not in ((), (1,)):
+            raise ValueError(
+                f"{layer} is fp8 with scales of shape {scale.shape}; only one scale per tensor is supported"
+            )
+        return StoredFormat.SCALED_FP8
+    if weight.dtype == torch.uint8 and len(weight.shape) == 2:
+        if scale is None or "weight_scale_2" not in auxiliary:
+            lacking = "weight_scale" if scale is None else "weight_scale_2"
+            raise ValueError(f"{layer} is stored as packed 4-bit values without its {lacking}; only nvfp4 is supported")
+        return StoredFormat.NVFP4
+    if weight.dtype == torch.int8:
+        raise ValueError(
+            f"{layer} is stored as int8 ('int8 convrot' of ComfyUI), which is not supported; "
+            "use the bf16, fp8 or nvfp4 file"
+        )
+    if not weight.dtype.is_floating_point:
+        raise ValueError(f"{layer}.weight is stored as {weight.dtype}, which is no known weight format")
+    return StoredFormat.PLAIN
+
+
+def logical_shape(weight: StoredTensor, form: StoredFormat) -> tuple[int, ...]:
+    """Shape after dequantisation; nvfp4 packs two inputs per byte (and may be padded)."""
+    if form is StoredFormat.NVFP4:
+        rows, half = weight.shape
+        return rows, 2 * half
+    return weight.shape
+
+
+def parse_comfy_quant(raw: bytes, layer: str) -> ComfyQuant:
+    """The JSON of a ``comfy_quant`` tensor; ``ValueError`` when it is none."""
+    try:
+        return comfy_quant_of(json.loads(raw.decode("utf-8")), layer)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{layer}.comfy_quant is not JSON ({error})") from error
+
+
+def comfy_quant_of(value: object, layer: str) -> ComfyQuant:
+    """A layer's description, given as an object or (as ComfyUI's guide shows it) as the bare format name."""
+    if isinstance(value, str):
+        return ComfyQuant(value)
+    if isinstance(value, dict) and isinstance(value.get("format"), str):
+        return ComfyQuant(value["format"], value.get("full_precision_matrix_mult") is True)
+    raise ValueError(f"the quantisation of {layer} is {value!r:.200}; an object with 'format' is needed")
+
+
+def comfy_quant_layers(metadata: Mapping[str, object]) -> dict[str, ComfyQuant]:
+    """Layers of a parsed ``_quantization_metadata`` entry (spec 01 §8.2)."""
+    layers = metadata.get("layers", {})
+    if not isinstance(layers, Mapping):
+        raise ValueError(f"_quantization_metadata has layers of type {type(layers).__name__}; an object is needed")
+    return {name: comfy_quant_of(value, name) for name, value in layers.items()}

@@ -1,0 +1,56 @@
+"""Per-tensor fp8: casting, quantising, dequantising and multiplying, as pure functions (spec 01 §8.1, §9)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+FP8 = torch.float8_e4m3fn
+FP8_MAX = torch.finfo(FP8).max
+_TINY = torch.finfo(torch.float32).tiny
+
+
+def cast_to_fp8(tensor: Tensor) -> Tensor:
+    """Round to the nearest e4m3 number, saturating at ±448 (torch itself would give NaN there)."""
+    return tensor.clamp(-FP8_MAX, FP8_MAX).to(FP8)
+
+
+def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """``(codes, scale)`` with ``weight ≈ codes · scale``; codes e4m3 of the same shape, scale fp32 ``()``.
+
+    An all-zero weight gets zero codes and scale 1.
+    """
+    weight = weight.float()
+    amax = weight.abs().amax() if weight.numel() else weight.new_zeros(())
+    factor = torch.where(amax > 0, FP8_MAX / amax, torch.ones_like(amax))
+    return cast_to_fp8(weight * factor), factor.reciprocal()
+
+
+def dequantize(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """``codes · scale``, multiplied in fp32."""
+    return (codes.float() * scale.float().reshape(())).to(dtype)
+
+
+def dynamic_scale(x: Tensor) -> Tensor:
+    """The fp32 scale ``()`` that maps the largest ``|x|`` to 448."""
+    low, high = x.aminmax()
+    amax = torch.maximum(low.abs(), high.abs()).float()
+    return amax.clamp_min(_TINY) / FP8_MAX
+
+
+def quantize_input(x: Tensor, scale: Tensor) -> Tensor:
+    """e4m3 codes of activations; in fp32, because bf16 times a 0-dim fp32 tensor would be rounded to bf16."""
+    scaled = x.to(torch.float32, copy=True).mul_(scale.reciprocal())
+    return scaled.clamp_(-FP8_MAX, FP8_MAX).to(FP8)
+
+
+def can_scaled_mm(x: Tensor, weight: Tensor) -> bool:
+    """Whether ``torch._scaled_mm`` accepts input ``(…, K)`` and weight ``(N, K)`` here (spec 01 §9.5)."""
+    if not x.is_cuda or x.dtype not in (torch.bfloat16, torch.float16, torch.float32):
+        return False
+    return torch.cuda.get_device_capability(x.device) >= (8, 9) and not any(size % 16 for size in weight.shape)
+
+
+def emulated_scaled_mm(codes: Tensor, weight: Tensor, scale_a: Tensor, scale_b: Tensor, dtype: torch.dtype) -> Tensor:
+    """What ``torch._scaled_mm`` computes: codes ``(M, K)``, weight ``(N, K)`` -> ``(M, N)`` in ``dtype``."""
+    return ((codes.float() @ weight.float().t()) * (scale_a * scale_b)).to(dtype)
