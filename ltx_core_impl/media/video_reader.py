@@ -186,7 +186,8 @@ def _pictures(frames: Iterator[av.VideoFrame]) -> Iterator[np.ndarray]:
     size: tuple[int, int] | None = None
     for frame in frames:
         size = size or (frame.width, frame.height)
-        pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
+        # RGB has no matrix; naming one makes older PyAV heed the matrix that the frame is tagged with.
+        pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1], dst_colorspace="ITU601")
         yield np.rot90(pixels, k=round(frame.rotation / 90))
 
 

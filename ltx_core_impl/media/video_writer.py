@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 
 import av
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from torch import Tensor
 
 from ..types import Audio
@@ -21,6 +20,9 @@ from .image import check_crf
 
 DEFAULT_CRF = 19
 PRESET = "veryfast"
+# Code points of ITU-T H.273 and of FFmpeg's AVColorRange.
+BT709_TAG = 1
+LIMITED_RANGE_TAG = 1
 NTSC_TOLERANCE = 1e-3
 MAX_RATE_DENOMINATOR = 1001
 
@@ -93,8 +95,6 @@ class VideoWriter:
             raise ValueError(f"All chunks have the size of the first, {self._size}; got {tuple(frames.shape[1:3])}.")
         for picture in frames:
             frame = av.VideoFrame.from_ndarray(rgb_to_i420(picture).cpu().numpy(), format="yuv420p")
-            frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.MPEG
-            frame.color_primaries, frame.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
             frame.pts, frame.time_base = self.frames_written, 1 / self.rate
             self._container.mux(self._stream.encode(frame))
             self.frames_written += 1
@@ -127,8 +127,8 @@ class VideoWriter:
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         codec = stream.codec_context
         codec.time_base = 1 / self.rate
-        codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
-        codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        codec.colorspace = codec.color_primaries = codec.color_trc = BT709_TAG
+        codec.color_range = LIMITED_RANGE_TAG
         self._stream = stream
         if self._audio is not None:
             self._audio.open(self._container)
