@@ -80,6 +80,23 @@ def test_a_self_attention_mask_may_be_one_row_for_all_queries(model) -> None:
     assert_close(out, expected)
 
 
+@pytest.mark.parametrize("version", ["2.0", "2.3"])
+@torch.inference_mode()
+def test_expanded_rows_are_computed_once(version: str) -> None:
+    model = load_transformer(version)
+    video, audio = golden_modalities(version)
+    shared = {"context": video.context[:1], "attention_mask": torch.rand(1, 18, 18), "positions": video.positions[:1]}
+    projected: list[int] = []
+    model.transformer_blocks[0].attn2.to_k.register_forward_pre_hook(lambda _, args: projected.append(len(args[0])))
+    copied = {name: torch.cat([value, value]) for name, value in shared.items()}
+    expanded = {name: value.expand(2, *value.shape[1:]) for name, value in shared.items()}
+    expected = model(replace(video, **copied), audio)
+    out = model(replace(video, **expanded), audio)
+    assert_close(out[0], expected[0])
+    assert_close(out[1], expected[1])
+    assert projected == ([2, 1] if version == "2.0" else [2, 2]), "the text of LTX-2.3 is modulated per row"
+
+
 @torch.inference_mode()
 def test_an_additive_text_mask_is_used_as_it_is(model) -> None:
     case = golden("2.3", "transformer-masks")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from .rows import share_rows
+
 
 def text_mask_bias(mask: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
     """Additive mask over text tokens.
@@ -33,12 +35,13 @@ def self_attention_bias(mask: torch.Tensor | None, dtype: torch.dtype) -> torch.
         dtype: dtype of the result.
 
     Returns:
-        ``(B, 1, T or 1, T)`` or ``None``.
+        ``(B or 1, 1, T or 1, T)`` or ``None``.
     """
     if mask is None:
         return None
     limits = torch.finfo(dtype)
+    mask = share_rows(mask)
     if not mask.is_floating_point():
         mask = mask.to(dtype)
-    bias = mask.clamp_min(limits.tiny).log().to(dtype)
+    bias = mask.clamp_min(limits.tiny).log_().to(dtype)
     return bias.masked_fill_(mask <= 0, limits.min).unsqueeze(1)

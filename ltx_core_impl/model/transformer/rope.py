@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 
-from .rows import take_rows
+from .rows import share_rows, take_rows
 
 
 class RopeType(Enum):
@@ -112,6 +112,5 @@ def apply_rotary_emb(x: torch.Tensor, table: RopeTable, rope_type: RopeType = Ro
 
 def _drop_equal_rows(positions: torch.Tensor) -> torch.Tensor:
     """One row when all batch rows are equal: guidance passes share positions, so they share one table."""
-    if positions.shape[0] > 1 and (positions.stride(0) == 0 or bool((positions == positions[:1]).all())):
-        return positions[:1]
-    return positions
+    positions = share_rows(positions)
+    return positions[:1] if positions.shape[0] == 1 or bool((positions == positions[:1]).all()) else positions

@@ -20,6 +20,11 @@ def take_rows(tensor: torch.Tensor, rows: Sequence[int] | None) -> torch.Tensor:
     return tensor[rows]
 
 
+def share_rows(tensor: torch.Tensor) -> torch.Tensor:
+    """One row of a tensor that was expanded along dimension 0, any other tensor as it is."""
+    return tensor[:1] if tensor.shape[0] > 1 and tensor.stride(0) == 0 else tensor
+
+
 def put_rows(tensor: torch.Tensor, rows: Sequence[int] | None, values: torch.Tensor) -> torch.Tensor:
     """A copy of ``tensor`` whose rows ``rows`` are ``values``; ``None`` replaces every row."""
     if rows is None:

@@ -14,7 +14,7 @@ from .masks import self_attention_bias, text_mask_bias
 from .modality import Modality
 from .options import StreamOptions, TransformerOptions
 from .rope import RopeTable, precompute_rope
-from .rows import take_rows
+from .rows import share_rows, take_rows
 from .tensor_cache import TensorCache
 
 
@@ -145,12 +145,13 @@ def prepare_stream(
 
 
 def _project_caption(modules: StreamModules, modality: Modality, kept: dict | None) -> torch.Tensor:
+    context = share_rows(modality.context)
     if modules.caption_projection is None:
-        return modality.context
+        return context
     if kept is None:
-        return modules.caption_projection(modality.context)
+        return modules.caption_projection(context)
     if "context" not in kept:
-        kept["context"] = modules.caption_projection(modality.context)
+        kept["context"] = modules.caption_projection(context)
     return kept["context"]
 
 
