@@ -53,7 +53,7 @@ class AudioVAEConfig:
 
 
 class Level(nn.Module):
-    """Residual blocks (and attention) of one resolution; ``resample`` is stored under the checkpoint's name."""
+    """Residual blocks (and attention) of one resolution; its owner sets the change of resolution that follows."""
 
     def __init__(self, config: AudioVAEConfig, index: int, in_channels: int, blocks: int) -> None:
         super().__init__()
@@ -72,16 +72,15 @@ class Level(nn.Module):
         self.attn = nn.ModuleList(
             AttentionBlock(width, norm_type=config.norm_type) for _ in range(blocks if attention else 0)
         )
+        self.downsample: nn.Module = nn.Identity()
+        self.upsample: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         for i, block in enumerate(self.block):
             x = block(x)
             if self.attn:
                 x = self.attn[i](x)
-        for resample in (getattr(self, "downsample", None), getattr(self, "upsample", None)):
-            if resample is not None:
-                x = resample(x)
-        return x
+        return self.upsample(self.downsample(x))
 
 
 def _mid_block(config: AudioVAEConfig) -> MidBlock:
