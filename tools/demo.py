@@ -21,6 +21,7 @@ if __package__ in (None, ""):
 
 from tools.provision import REPO, Host, ProvisionError, continue_inside, provision
 from tools.server import Event, Prompt, PromptRejected, Server, ServerError
+from tools.tiny import VERSIONS, with_tiny_models
 
 DEFAULT_WORKFLOW = "text-to-video"
 DEFAULT_PROMPT = "a red circle moves to the left while a low tone plays"
@@ -59,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
         "--serve", action="store_true", help="keep the server running and say where to open the browser"
     )
     parser.add_argument("--workflow", default=DEFAULT_WORKFLOW, help="a graph of workflows/api, or the path of one")
+    parser.add_argument("--model", choices=VERSIONS, default=VERSIONS[0], help="version of the tiny model")
+    parser.add_argument("--width", type=int, default=256, help="pixels, a multiple of 32")
+    parser.add_argument("--height", type=int, default=160, help="pixels, a multiple of 32")
+    parser.add_argument("--length", type=int, default=49, help="frames, 8k + 1")
+    parser.add_argument("--steps", type=int, default=4, help="denoising steps (graphs with a scheduler)")
     parser.add_argument("--seed", type=int, help="of the noise; the graph's own if not given")
     parser.add_argument("--port", type=int, help="of the server; a free one if not given, 8188 with --serve")
     parser.add_argument("--gpu", action="store_true", help="run on the graphics card instead of the CPU")
@@ -72,7 +78,8 @@ def _demo(host: Host, arguments: argparse.Namespace) -> int:
     with server:
         if arguments.prompt or not arguments.serve:
             prompt = _prompt(arguments.workflow, arguments.prompt or DEFAULT_PROMPT, arguments.seed)
-            print(_generate(server, prompt))
+            size = {"width": arguments.width, "height": arguments.height, "length": arguments.length}
+            print(_generate(server, with_tiny_models(prompt, arguments.model, **size, steps=arguments.steps)))
         if arguments.serve:
             print(f"\nComfyUI runs at {server.url} - open it in a browser and drag a file of {REPO / 'workflows'} into")
             print("the window. Ctrl-C stops the server.", flush=True)
