@@ -13,7 +13,7 @@ _NVFP4_VALUES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5,
 
 def dequantize_fp8(weight: Tensor, scale: Tensor | None, dtype: torch.dtype) -> Tensor:
     """``weight · scale`` in ``dtype``; ``scale`` is a scalar or ``None`` for a plain cast (spec 05 §2.4)."""
-    wide = weight.to(dtype)
+    wide = weight.to(dtype, copy=scale is not None)
     return wide if scale is None else wide.mul_(scale.to(dtype))
 
 

@@ -1,0 +1,205 @@
+"""Prompt enhancement: requests, sampling, images, cleaning, errors (spec 05 §12)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers
+
+from ltx_core_impl.text_encoders.gemma import (
+    GemmaTextEncoder,
+    PromptEnhancementError,
+    clean_response,
+    enhance_prompt,
+    enhancement,
+    generation,
+    load_text_encoder,
+)
+from ltx_core_impl.text_encoders.gemma.enhancement import request_ids, request_text
+from ltx_core_impl.text_encoders.gemma.generation import generate
+from ltx_core_impl.text_encoders.gemma.images import image_pixels
+from ltx_core_impl.text_encoders.gemma.system_prompts import IMAGE_TO_VIDEO, TEXT_TO_VIDEO
+from tests.conftest import assert_close
+from tests.text_helpers import GEMMA3, GEMMA4
+
+IMAGE = torch.rand(30, 40, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def encoder() -> GemmaTextEncoder:
+    return load_text_encoder(GEMMA3, dtype=torch.float32, with_vision=True)
+
+
+@pytest.fixture(scope="module")
+def peer() -> transformers.Gemma3ForConditionalGeneration:
+    return transformers.Gemma3ForConditionalGeneration.from_pretrained(
+        GEMMA3, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
+    ).eval()
+
+
+def test_request_from_text() -> None:
+    expected = "<start_of_turn>user\nS\n\nuser prompt: P<end_of_turn>\n<start_of_turn>model\n"
+    assert request_text("P", "S") == expected
+
+
+def test_request_from_an_image() -> None:
+    soft = "<image_soft_token>" * 3
+    expected = (
+        f"<start_of_turn>user\nS\n\n\n\n<start_of_image>{soft}<end_of_image>\n\n"
+        "User Raw Input Prompt: P.<end_of_turn>\n<start_of_turn>model\n"
+    )
+    assert request_text("P", "S", image_tokens=3) == expected
+
+
+def test_request_starts_with_two_bos_and_holds_the_image_tokens(encoder: GemmaTextEncoder) -> None:
+    ids = request_ids(encoder, "a red circle", "expand", with_image=True)
+    assert ids[:3] == [2, 2, encoder.tokenizer.token_id("<start_of_turn>")]
+    assert ids.count(encoder.tokenizer.token_id("<image_soft_token>")) == 4
+
+
+@pytest.mark.parametrize("with_image", [False, True])
+def test_first_scores_and_cache_equal_transformers(
+    encoder: GemmaTextEncoder, peer, monkeypatch, with_image: bool
+) -> None:
+    """Greedy tokens, which also exercises the cache beyond the sliding window."""
+    monkeypatch.setattr(generation, "TOP_K", 1)
+    ids = request_ids(encoder, "a red circle moves", "expand this", with_image=with_image)
+    embeddings, image_tokens = enhancement._embed(encoder, ids, IMAGE if with_image else None)
+    inputs = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids), dtype=torch.long)}
+    if with_image:
+        inputs["pixel_values"] = image_pixels(IMAGE, image_size=56)
+        inputs["token_type_ids"] = image_tokens[None].long()
+    with torch.no_grad():
+        expected = peer.generate(**inputs, do_sample=False, max_new_tokens=12, eos_token_id=511)[0, len(ids) :].tolist()
+    model = encoder.gemma.language_model
+    actual, finished = generate(model, embeddings, max_new_tokens=12, stop_ids={511}, seed=0, image_tokens=image_tokens)
+    assert actual == [token for token in expected if token != 511]
+    assert finished == (511 in expected)
+
+
+def test_image_features_equal_transformers(encoder: GemmaTextEncoder, peer) -> None:
+    pixels = image_pixels(IMAGE, image_size=56)
+    with torch.no_grad():
+        actual = encoder.gemma.multi_modal_projector(encoder.gemma.vision_tower(pixels))
+        expected = peer.get_image_features(pixels)
+    expected = getattr(expected, "pooler_output", expected)
+    assert_close(actual, expected.reshape(actual.shape), tolerance=2e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("size", [(30, 40), (40, 30), (2000, 100), (896, 896)])
+def test_image_pixels(dtype: torch.dtype, size: tuple[int, int]) -> None:
+    image = torch.full((*size, 3), 0.5) if dtype.is_floating_point else torch.full((*size, 3), 127, dtype=dtype)
+    pixels = image_pixels(image, image_size=56)
+    assert pixels.shape == (1, 3, 56, 56)
+    torch.testing.assert_close(pixels, torch.full_like(pixels, 127 / 127.5 - 1))
+
+
+def test_image_pixels_equal_the_processor_of_transformers() -> None:
+    processor = transformers.AutoImageProcessor.from_pretrained(GEMMA3, use_fast=False, local_files_only=True)
+    image = (IMAGE * 255).to(torch.uint8)
+    small = torch.nn.functional.interpolate(
+        image.movedim(-1, 0)[None].float(), size=(672, 896), mode="bilinear", align_corners=False
+    ).to(torch.uint8)
+    expected = processor(small[0].movedim(0, -1).numpy(), return_tensors="pt")["pixel_values"]
+    # Fixed-point arithmetic of Pillow: at most one of 255 steps.
+    torch.testing.assert_close(image_pixels(image, image_size=56), expected, atol=1.01 / 127.5, rtol=0)
+
+
+def test_batches_of_images_are_refused(encoder: GemmaTextEncoder) -> None:
+    with pytest.raises(ValueError, match=r"One picture \(height, width, 3\)"):
+        enhance_prompt(encoder, "a red circle", image=IMAGE[None])
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch, encoder: GemmaTextEncoder):
+    """Makes the model answer with a given text."""
+
+    def set_answer(text: str, finished: bool = True) -> dict:
+        seen = {}
+
+        def fake(model, embeddings, **settings):
+            seen.update(settings, length=embeddings.shape[1])
+            return encoder.tokenizer.encode_whole(text)[1:], finished
+
+        monkeypatch.setattr(enhancement, "generate", fake)
+        return seen
+
+    return set_answer
+
+
+def test_answer_is_cleaned(encoder: GemmaTextEncoder, answer) -> None:
+    seen = answer("  ** a red circle")
+    assert enhance_prompt(encoder, "circle", system_prompt="expand", seed=7, max_new_tokens=9) == "a red circle"
+    assert (seen["seed"], seen["max_new_tokens"], seen["image_tokens"]) == (7, 9, None)
+    assert seen["stop_ids"] == {encoder.tokenizer.eos_id, encoder.tokenizer.token_id("<end_of_turn>")}
+
+
+@pytest.mark.parametrize(("image", "system"), [(None, TEXT_TO_VIDEO), (IMAGE, IMAGE_TO_VIDEO)])
+def test_built_in_instructions(encoder: GemmaTextEncoder, answer, image, system: str) -> None:
+    seen = answer("a red circle")
+    enhance_prompt(encoder, "circle", image=image)
+    assert seen["length"] == len(request_ids(encoder, "circle", system, with_image=image is not None))
+
+
+def test_empty_and_unfinished_answers_are_errors(encoder: GemmaTextEncoder, answer) -> None:
+    answer("")
+    with pytest.raises(PromptEnhancementError, match="came out empty"):
+        enhance_prompt(encoder, "circle")
+    answer("a red circle moves", finished=False)
+    with pytest.raises(PromptEnhancementError, match=r"not finished after 512 tokens \(it ends in 'a red circle"):
+        enhance_prompt(encoder, "circle")
+
+
+@pytest.mark.parametrize("settings", [{"prompt": " "}, {"system_prompt": ""}, {"max_new_tokens": 0}])
+def test_nothing_to_enhance(encoder: GemmaTextEncoder, settings: dict) -> None:
+    with pytest.raises(ValueError, match="Enhancing needs a prompt, a system prompt and room"):
+        enhance_prompt(encoder, **({"prompt": "circle"} | settings))
+
+
+def test_encoders_that_cannot_do_it_say_so() -> None:
+    with pytest.raises(PromptEnhancementError, match=r"LTX-2\.5 .* cannot write text"):
+        enhance_prompt(load_text_encoder(GEMMA4), "circle")
+    with pytest.raises(PromptEnhancementError, match="loaded without its vision tower"):
+        enhance_prompt(load_text_encoder(GEMMA3), "circle", image=IMAGE)
+
+
+def run(encoder: GemmaTextEncoder, seed: int, **settings) -> tuple[list[int], bool]:
+    embeddings = encoder.gemma.language_model.embed(torch.tensor([[2, 10, 11, 12]]))
+    return generate(encoder.gemma.language_model, embeddings, max_new_tokens=20, stop_ids=(), seed=seed, **settings)
+
+
+def test_sampling_is_seeded_and_leaves_the_global_state_alone(encoder: GemmaTextEncoder) -> None:
+    before = torch.get_rng_state()
+    first, finished = run(encoder, seed=1)
+    assert not finished and len(first) == 20
+    assert run(encoder, seed=1)[0] == first
+    assert run(encoder, seed=2)[0] != first
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_callback_counts_tokens_and_may_interrupt(encoder: GemmaTextEncoder) -> None:
+    counts: list[int] = []
+    run(encoder, seed=1, callback=counts.append)
+    assert counts == list(range(1, 21))
+
+    def interrupt(count: int) -> None:
+        if count == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(encoder, seed=1, callback=interrupt)
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("**Style: “calm” — it’s 5′ long…", "Style: \"calm\" - it's 5' long…"),
+        ("123 - !", "123 - !"),
+        ("1) Été", "Été"),
+        ("a–b−c\u00a0d ‘e’", "a-b-c d 'e'"),
+        ("", ""),
+    ],
+)
+def test_cleaning(raw: str, clean: str) -> None:
+    assert clean_response(raw) == clean
