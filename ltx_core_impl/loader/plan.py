@@ -174,7 +174,8 @@ def _check_shapes(model: nn.Module, steps: list[Step], checkpoint: Checkpoint, c
             if found != needed:
                 raise ShapeMismatchError(
                     f"{checkpoint.path}: size mismatch for {step.name} of the {component}: "
-                    f"the file ({step.source.key}) has {found}, the config needs {needed}. Config and tensors are of different model versions"
+                    f"the file ({step.source.key}) has {found}, the config needs {needed}. "
+                    "Config and tensors are of different model versions"
                 ) from error
         raise CheckpointError(f"{checkpoint.path}: the {component} cannot take its tensors: {error}") from error
 

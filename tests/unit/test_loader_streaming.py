@@ -1,0 +1,131 @@
+"""Block streaming: the resident model's numbers within a budget (spec 01 §10.4)."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from ltx_core_impl.loader import SingleGPUModelBuilder
+from ltx_core_impl.loader.block_buffer import block_bytes
+from ltx_core_impl.loader.streaming import BlockStreamer, plan_streaming
+from ltx_core_impl.model.transformer import LTXModelConfigurator, X0Model
+from ltx_core_impl.quantization import QuantizationPolicy
+from tests.conftest import GOLDEN
+from tests.transformer_helpers import golden_modalities, transformer_path
+
+
+class Stack(nn.Module):
+    """Blocks of different sizes between two linears."""
+
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.first = nn.Linear(8, 8)
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(8, width), nn.Linear(width, 8)) for width in widths)
+        self.register_buffer("offset", torch.ones(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x) + self.offset
+        for block in self.blocks:
+            x = x + block(x)
+        return x
+
+
+def stack(widths: list[int]) -> Stack:
+    torch.manual_seed(0)
+    return Stack(widths).eval().requires_grad_(False)
+
+
+def smallest_budget(model: nn.Module, blocks: nn.ModuleList) -> int:
+    with pytest.raises(ValueError, match="at least") as caught:
+        plan_streaming(model, blocks, 0)
+    return int(re.search(r"at least (\d+)", str(caught.value))[1])
+
+
+@pytest.mark.parametrize("widths", [[16], [16, 4], [4, 16, 32], [64, 8, 8, 32, 16]])
+def test_every_budget_gives_the_resident_numbers(widths: list[int]) -> None:
+    model, x = stack(widths), torch.randn(3, 8)
+    expected = model(x)
+    whole, least = block_bytes(model), smallest_budget(model, model.blocks)
+    for budget in range(min(least, whole), whole + 1, 256):
+        with BlockStreamer(model, model.blocks, "cpu", budget) as streamer:
+            assert streamer.plan.peak_bytes <= budget
+            for _ in range(3):
+                assert torch.equal(model(x), expected)
+        assert torch.equal(model(x), expected)
+
+
+def test_the_budget_decides_how_many_blocks_stay() -> None:
+    model = stack([16] * 6)
+    one = block_bytes(model.blocks[0])
+    least = smallest_budget(model, model.blocks)
+    assert least == block_bytes(model) - 4 * one
+    assert plan_streaming(model, model.blocks, least).resident_blocks == 0
+    assert plan_streaming(model, model.blocks, least + 2 * one + 1).resident_blocks == 2
+    assert plan_streaming(model, model.blocks, block_bytes(model)).resident_blocks == 6
+
+
+def test_a_budget_that_is_too_small_is_refused_with_the_need() -> None:
+    model = stack([16] * 4)
+    least = smallest_budget(model, model.blocks)
+    with pytest.raises(ValueError, match=f"at least {least} bytes"):
+        BlockStreamer(model, model.blocks, "cpu", least - 1)
+    with pytest.raises(ValueError, match="no blocks"):
+        BlockStreamer(model, nn.ModuleList(), "cpu", 1 << 30)
+
+
+def test_weights_are_at_home_after_a_block_has_failed() -> None:
+    model, x = stack([16] * 5), torch.randn(3, 8)
+    expected = model(x)
+    homes = [block[0].weight for block in model.blocks]
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(*args: object) -> None:
+        raise Interrupted
+
+    with BlockStreamer(model, model.blocks, "cpu", smallest_budget(model, model.blocks)):
+        for failing in (0, 2, 4):
+            handle = model.blocks[failing][1].register_forward_pre_hook(interrupt)
+            with pytest.raises(Interrupted):
+                model(x)
+            handle.remove()
+            assert all(block[0].weight is home for block, home in zip(model.blocks, homes, strict=True))
+            assert torch.equal(model(x), expected)
+
+
+def test_inference_mode_may_change_between_calls() -> None:
+    model, x = stack([16] * 4), torch.randn(3, 8)
+    expected = model(x)
+    with torch.inference_mode():
+        streamer = BlockStreamer(model, model.blocks, "cpu", smallest_budget(model, model.blocks))
+        assert torch.equal(model(x), expected)
+    assert torch.equal(model(x), expected)
+    streamer.detach()
+
+
+POLICIES = {
+    "bf16": (),
+    "fp8-cast": QuantizationPolicy.fp8_cast().module_ops,
+    "fp8-scaled": QuantizationPolicy.fp8_scaled_mm().module_ops,
+}
+
+
+@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_any_precision_and_lora_streams_the_resident_numbers(policy: str, lora: bool) -> None:
+    builder = SingleGPUModelBuilder(LTXModelConfigurator, transformer_path("2.3"), module_ops=POLICIES[policy])
+    if lora:
+        builder = builder.lora(GOLDEN / "ltx-2.3-tiny.lora-a.safetensors", strength=0.8)
+    model = X0Model(builder.build(device="cpu", dtype=torch.float32))
+    blocks = model.velocity_model.transformer_blocks
+    with torch.inference_mode():
+        resident = model(*golden_modalities("2.3"))
+        with BlockStreamer(model, blocks, "cpu", smallest_budget(model, blocks)) as streamer:
+            assert streamer.plan.resident_blocks < 2
+            streamed = model(*golden_modalities("2.3"))
+    assert all(torch.equal(a, b) for a, b in zip(streamed, resident, strict=True))
+    assert all(out.isfinite().all() for out in resident)
