@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
+from ltx_core_impl.loader.builder import SingleGPUModelBuilder
 from ltx_core_impl.loader.header import Header
 from ltx_core_impl.text_encoders.gemma import (
     AVGemmaTextEncoderModel,
@@ -18,7 +18,7 @@ from ltx_core_impl.text_encoders.gemma import (
     load_text_encoder,
 )
 from ltx_core_impl.text_encoders.gemma.files import StoredTensor
-from tests.conftest import GOLDEN, GOLDEN_25, checkpoint_path, config
+from tests.conftest import GOLDEN, GOLDEN_25, checkpoint_path
 
 GEMMA3 = GOLDEN / "gemma-tiny"
 GEMMA4 = GOLDEN_25 / "text_encoders" / "gemma4-tiny-with-proj-ltx-2.5-bf16.safetensors"
@@ -27,11 +27,6 @@ TRANSFORMER_25 = GOLDEN_25 / "diffusion_models" / "ltx-2.5-tiny-transformer-bf16
 PROMPTS = {
     "text-pos": "a red circle moves slowly to the left while a low tone plays",
     "text-neg": "worst quality, blurry, distorted, out of sync audio",
-}
-_PREFIXES = {
-    "model.diffusion_model.video_embeddings_connector.": "video_connector.",
-    "model.diffusion_model.audio_embeddings_connector.": "audio_connector.",
-    "text_embedding_projection.": "feature_extractor.",
 }
 
 
@@ -47,16 +42,8 @@ def processor_paths(version: str) -> list[Path]:
 
 def load_processor(paths: Sequence[Path]) -> EmbeddingsProcessor:
     """The embeddings processor in float32, config from the first file."""
-    state = {}
-    for path in paths:
-        for key, value in load_file(path).items():
-            for old, new in _PREFIXES.items():
-                if key.startswith(old):
-                    state[new + key[len(old) :]] = value.float()
-    with torch.device("meta"):
-        processor = EmbeddingsProcessorConfigurator.from_config(config(paths[0]))
-    processor.load_state_dict(state, assign=True)
-    return processor.requires_grad_(False)
+    builder = SingleGPUModelBuilder(model_class_configurator=EmbeddingsProcessorConfigurator, model_path=tuple(paths))
+    return builder.build(device="cpu", dtype=torch.float32)
 
 
 def load_model(version: str, max_length: int = 1024) -> AVGemmaTextEncoderModel:

@@ -12,14 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ltx_core_impl.loader.errors import CheckpointError, MissingTensorsError, ShapeMismatchError
+from ltx_core_impl.quantization.nvfp4 import dequantize_nvfp4
 from ltx_core_impl.text_encoders.gemma import TextEncoderFileError, load_gemma, load_text_encoder, open_gemma
-from ltx_core_impl.text_encoders.gemma.linear import (
-    Fp8Linear,
-    Nvfp4Linear,
-    dequantize_fp8,
-    dequantize_nvfp4,
-    unswizzle_block_scales,
-)
+from ltx_core_impl.text_encoders.gemma.linear import Fp8Linear, Nvfp4Linear, dequantize_fp8
 from tests.text_helpers import GEMMA3, GEMMA4, PROMPTS
 
 PROMPT = PROMPTS["text-pos"]
@@ -143,30 +138,6 @@ def test_scaled_fp8_embedding(tmp_path: Path) -> None:
     path = single_file(tmp_path, tensors | {name: fp8, f"{name}_scale": scale})
     loaded = load_gemma(open_gemma(path), dtype=torch.float32).language_model.embed_tokens.weight
     assert torch.equal(loaded, fp8.float() * scale)
-
-
-def test_nvfp4_decode_of_the_spec() -> None:
-    """Spec 01 §12.6, one row of 32 values."""
-    codes = [26, 76, 94, 110, 127, 25, 60, 6, 112] + [0] * 7
-    scales = torch.zeros(512)
-    scales[0], scales[1] = 112, 448
-    decoded = dequantize_nvfp4(
-        torch.tensor([codes], dtype=torch.uint8),
-        scales.to(torch.float8_e4m3fn),
-        torch.tensor(0.00148809527),
-        (1, 32),
-        torch.float32,
-    )
-    expected = [0.0833333, -0.166667, 0.333333, -0.333333, 0.5, -0.666667, 0.666667, -0.666667]
-    expected += [1.0, -1.0, 0.0833333, -0.0833333, 0.25, -0.333333, 0, 0.666667, 4.0] + [0.0] * 15
-    torch.testing.assert_close(decoded[0], torch.tensor(expected), atol=1e-6, rtol=1e-6)
-
-
-def test_block_scale_order_of_the_spec() -> None:
-    """Spec 01 §12.6: tile offsets for 256 padded columns."""
-    plain = unswizzle_block_scales(torch.arange(256 * 256), rows=200, columns=255)
-    offsets = {(0, 0): 0, (0, 5): 513, (31, 3): 499, (32, 0): 4, (100, 6): 590, (130, 9): 33825}
-    assert {at: plain[at].item() for at in offsets} == offsets
 
 
 def test_nvfp4_file(tmp_path: Path) -> None:

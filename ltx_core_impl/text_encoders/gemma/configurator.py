@@ -50,7 +50,7 @@ class EmbeddingsProcessorConfigurator:
 class VideoEmbeddingsProcessorConfigurator:
     """The same for checkpoints without an audio stream."""
 
-    component: ClassVar[str] = "video_embeddings_processor"
+    component: ClassVar[str] = "embeddings_processor"
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> EmbeddingsProcessor:

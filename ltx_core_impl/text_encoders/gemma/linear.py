@@ -6,43 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FP8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
-NVFP4_GROUP = 16
-_NVFP4_VALUES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0)
+from ...quantization.nvfp4 import dequantize_nvfp4
 
 
 def dequantize_fp8(weight: Tensor, scale: Tensor | None, dtype: torch.dtype) -> Tensor:
     """``weight · scale`` in ``dtype``; ``scale`` is a scalar or ``None`` for a plain cast (spec 05 §2.4)."""
     wide = weight.to(dtype, copy=scale is not None)
     return wide if scale is None else wide.mul_(scale.to(dtype))
-
-
-def unswizzle_block_scales(scales: Tensor, rows: int, columns: int) -> Tensor:
-    """Logical ``(rows, columns)`` block scales from their 128 x 4 tiled storage order (spec 01 §8.4)."""
-    row_tiles, column_tiles = -(-rows // 128), -(-columns // 4)
-    tiles = scales.reshape(-1)[: row_tiles * column_tiles * 512].view(row_tiles, column_tiles, 32, 4, 4)
-    plain = tiles.permute(0, 3, 2, 1, 4).reshape(row_tiles * 128, column_tiles * 4)
-    return plain[:rows, :columns]
-
-
-def dequantize_nvfp4(
-    weight: Tensor, block_scale: Tensor, tensor_scale: Tensor, shape: tuple[int, int], dtype: torch.dtype
-) -> Tensor:
-    """Decode nvfp4: two e2m1 codes per byte, high nibble first, one scale per 16 inputs (spec 05 §2.4).
-
-    Args:
-        weight: ``(out, in / 2)`` uint8, possibly padded.
-        block_scale: e4m3 scales in tiled order.
-        tensor_scale: scalar float32.
-        shape: logical ``(out, in)``.
-    """
-    rows, columns = shape
-    codes = torch.stack((weight >> 4, weight & 15), dim=-1).flatten(1)[:rows, :columns]
-    values = torch.tensor(_NVFP4_VALUES, dtype=dtype, device=weight.device)[codes.int()]
-    blocks = -(-columns // NVFP4_GROUP)
-    scales = unswizzle_block_scales(block_scale.view(torch.float8_e4m3fn), rows, blocks).to(dtype)
-    scales = scales * tensor_scale.to(dtype)
-    return values * scales.repeat_interleave(NVFP4_GROUP, dim=1)[:, :columns]
 
 
 class Fp8Linear(nn.Linear):
