@@ -142,3 +142,13 @@ def test_undeclared_encoder_is_only_a_warning(caplog: pytest.LogCaptureFixture) 
 )
 def test_versions(text: str | None, version: tuple[int, ...]) -> None:
     assert parse_version(text) == version
+
+
+def test_layers_can_be_streamed_from_the_cpu() -> None:
+    """Blocks of the language model run in order and once per batch, which streaming relies on."""
+    encoder = load_model("2.3", max_length=128).text_encoder
+    calls: list[int] = []
+    for index, layer in enumerate(encoder.gemma.language_model.layers):
+        layer.register_forward_pre_hook(lambda *_, index=index: calls.append(index))
+    encoder.hidden_states(BATCH)
+    assert calls == list(range(6))

@@ -74,10 +74,11 @@ def test_empty_prompt_is_one_bos(tokenizer: LTXVGemmaTokenizer) -> None:
         assert mask.tolist() == [0] * 15 + [1]
 
 
-def test_bos_first_and_cut_at_the_end(tokenizer: LTXVGemmaTokenizer) -> None:
+def test_bos_first_and_cut_at_the_end(tokenizer: LTXVGemmaTokenizer, caplog: pytest.LogCaptureFixture) -> None:
     whole = tokenizer.encode_whole(" ".join(SENTENCES))
     ids = tokenizer.encode(" ".join(SENTENCES))
     assert len(whole) > 16 and ids == whole[:16]
+    assert f"has {len(whole)} tokens; only the first 16 count" in caplog.text
     assert ids[0] == 2 and 2 not in ids[1:] and tokenizer.eos_id not in ids
 
 

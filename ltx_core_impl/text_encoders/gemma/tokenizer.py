@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from .config import TextEncoderFileError
 from .files import TokenizerFiles
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_MAX_LENGTH = 1024
 
@@ -110,7 +113,10 @@ class LTXVGemmaTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of the stripped prompt, BOS first, cut to ``max_length``; at least the BOS."""
-        return self.encode_whole(text.strip())[: self.max_length]
+        ids = self.encode_whole(text.strip())
+        if len(ids) > self.max_length:
+            logger.warning("The prompt has %d tokens; only the first %d count.", len(ids), self.max_length)
+        return ids[: self.max_length]
 
     def encode_whole(self, text: str) -> list[int]:
         """Ids of the text as it is, BOS first, of any length."""
