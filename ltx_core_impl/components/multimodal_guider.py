@@ -120,6 +120,11 @@ class MultiModalGuiderFactory:
             for bound in sorted(params_by_sigma)
         ]
 
+    @property
+    def needs_uncond(self) -> bool:
+        """A negative-prompt prediction is used at some noise level."""
+        return any(guider.needs_uncond for _, guider in self._guiders)
+
     def at_sigma(self, sigma: float) -> MultiModalGuider:
         """The guider in force at a noise level."""
         return next((guider for bound, guider in self._guiders if bound >= sigma), self._guiders[-1][1])

@@ -44,6 +44,7 @@ class StageModality:
             raise ValueError(f"noise_scale lies between 0 (no noise) and 1 (pure noise); got {self.noise_scale}.")
 
 
+@torch.no_grad()
 def denoise_stage(
     *,
     transformer: Transformer,
