@@ -35,9 +35,7 @@ def plan_streaming(model: nn.Module, blocks: Iterable[nn.Module], budget: int) -
     Raises:
         ValueError: the budget does not even hold the rest of the model and its buffers; says how much is needed.
     """
-    sizes = [block_bytes(block) for block in blocks]
-    rest = block_bytes(model) - sum(sizes)
-    peaks = [rest + sum(sizes[:count]) + _buffer_bytes(sizes[count:]) for count in range(len(sizes) + 1)]
+    peaks = _peaks(model, blocks)
     fitting = [count for count, peak in enumerate(peaks) if peak <= budget]
     if not fitting:
         raise ValueError(
@@ -45,6 +43,18 @@ def plan_streaming(model: nn.Module, blocks: Iterable[nn.Module], budget: int) -
             f"the budget is {budget}; free memory, or use a quantised model"
         )
     return StreamPlan(fitting[-1], peaks[fitting[-1]])
+
+
+def smallest_budget(model: nn.Module, blocks: Iterable[nn.Module]) -> int:
+    """The least bytes on the device that streaming can do with."""
+    return min(_peaks(model, blocks))
+
+
+def _peaks(model: nn.Module, blocks: Iterable[nn.Module]) -> list[int]:
+    """Bytes on the device when the first 0, 1, 2, ... blocks stay there."""
+    sizes = [block_bytes(block) for block in blocks]
+    rest = block_bytes(model) - sum(sizes)
+    return [rest + sum(sizes[:count]) + _buffer_bytes(sizes[count:]) for count in range(len(sizes) + 1)]
 
 
 def _buffer_bytes(streamed: Sequence[int]) -> int:

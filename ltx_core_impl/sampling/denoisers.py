@@ -94,6 +94,7 @@ class GuidedDenoiser:
         max_batch_size: largest number of rows (passes x samples) in one model call; None puts all in one, 1 runs one
             after another with the least memory.
         force_uncond: run the negative-prompt pass even at scale 1, as CFG++ solvers need it.
+        perturbation: what the ptb pass skips in place of self-attention in the guiders' STG blocks.
     """
 
     video_context: Tensor | None
@@ -102,6 +103,7 @@ class GuidedDenoiser:
     audio_guider: Guider | None = None
     max_batch_size: int | None = None
     force_uncond: bool = False
+    perturbation: PerturbationConfig | None = None
     _runner: PassRunner = field(init=False, repr=False)
     _previous: Predictions = field(default=(None, None), init=False, repr=False)
 
@@ -168,7 +170,8 @@ class GuidedDenoiser:
                 )
                 if guider.needs_perturbed
             )
-            passes.append(GuidancePass("ptb", *positive, perturbation=PerturbationConfig(skips), forks_from="cond"))
+            perturbation = self.perturbation or PerturbationConfig(skips)
+            passes.append(GuidancePass("ptb", *positive, perturbation=perturbation, forks_from="cond"))
         # Without a second modality there is nothing to isolate: the pass would repeat the conditional one.
         if joint and any(guider.needs_isolated for guider in used):
             passes.append(GuidancePass("mod", *positive, perturbation=_ISOLATED))

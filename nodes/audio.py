@@ -1,0 +1,137 @@
+"""Sound: audio VAE and vocoder."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+from torch.nn import functional
+
+from ..ltx_core_impl.model.audio_vae import encode_audio
+from ..ltx_core_impl.types import Audio
+from . import components, host, sockets
+from .checks import InputError, check_between, latent_samples, require_handle
+from .geometry import audio_geometry
+from .handles import Mel, describe
+
+CATEGORY = "LTX-2/audio"
+
+
+class LTX2AudioVAEEncode(io.ComfyNode):
+    """Sound to latent."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2AudioVAEEncode",
+            display_name="LTX-2 Audio VAE Encode",
+            category=CATEGORY,
+            description="Encodes a sound. Any sample rate; mono is doubled to stereo.",
+            inputs=[
+                io.Audio.Input("audio", tooltip="Mono or stereo sound at any sample rate."),
+                sockets.AudioVAE.Input("audio_vae", tooltip="From the checkpoint loader."),
+                io.Int.Input(
+                    "latent_frames",
+                    default=0,
+                    min=0,
+                    max=100000,
+                    tooltip="Cut, or pad with silence, to this many latent frames (25 per second), so that the sound "
+                    "fits a clip; 0 keeps the length of the sound.",
+                ),
+            ],
+            outputs=[io.Latent.Output(display_name="audio_latent", tooltip="(batch, channels, frames, mel)")],
+        )
+
+    @classmethod
+    def execute(cls, audio, audio_vae, latent_frames=0) -> io.NodeOutput:
+        handle = require_handle(audio_vae, "audio_vae", "audio_vae")
+        waveform, rate = _sound(audio)
+        check_between("latent_frames", latent_frames, 0, 100000)
+        geometry = audio_geometry(handle)
+        if latent_frames:
+            waveform = _fit(waveform, geometry.samples(latent_frames, rate))
+        with components.audio_encoder(handle) as encoder:
+            latent = encode_audio(
+                Audio(waveform=waveform.to(components.device_of(encoder)), sampling_rate=rate), encoder
+            )
+        if latent_frames:
+            latent = latent[:, :, :latent_frames]
+        return io.NodeOutput({"samples": latent.float().to(host.output_device()), "type": "audio"})
+
+
+def _sound(audio):
+    if not isinstance(audio, dict) or "waveform" not in audio:
+        raise InputError(f"audio needs a sound (AUDIO); it got {describe(audio)}.")
+    waveform, rate = audio["waveform"], audio["sample_rate"]
+    if waveform.ndim != 3 or waveform.shape[-1] == 0:
+        raise InputError(
+            f"audio has shape {tuple(waveform.shape)}; a sound is (batch, channels, samples) with at least one sample. "
+            "Check the file that it was loaded from."
+        )
+    return waveform.float(), int(rate)
+
+
+def _fit(waveform, samples: int):
+    return functional.pad(waveform, (0, max(0, samples - waveform.shape[-1])))[..., :samples]
+
+
+class LTX2AudioVAEDecode(io.ComfyNode):
+    """Latent to spectrogram."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2AudioVAEDecode",
+            display_name="LTX-2 Audio VAE Decode",
+            category=CATEGORY,
+            description="Decodes an audio latent to a log-mel spectrogram; 'LTX-2 Vocoder' makes sound of it.",
+            inputs=[
+                io.Latent.Input("audio_latent", tooltip="Audio latent from the sampler."),
+                sockets.AudioVAE.Input("audio_vae", tooltip="From the checkpoint loader."),
+            ],
+            outputs=[sockets.Mel.Output(display_name="mel", tooltip="Spectrogram for 'LTX-2 Vocoder'.")],
+        )
+
+    @classmethod
+    def execute(cls, audio_latent, audio_vae) -> io.NodeOutput:
+        handle = require_handle(audio_vae, "audio_vae", "audio_vae")
+        samples = latent_samples(audio_latent, "audio", "audio_latent")
+        geometry = audio_geometry(handle)
+        if samples.shape[1] != geometry.channels or samples.shape[3] != geometry.mel_bins:
+            raise InputError(
+                f"audio_latent has {samples.shape[1]} channels and {samples.shape[3]} mel bins; this audio VAE decodes "
+                f"{geometry.channels} and {geometry.mel_bins}. Use the audio VAE of the model that made the latent."
+            )
+        with components.audio_decoder(handle) as decoder:
+            mel = decoder(components.like(samples, decoder)).float()
+        rate = geometry.patchifier.sample_rate
+        return io.NodeOutput(Mel(spectrogram=mel.to(host.output_device()), sampling_rate=rate, version=handle.version))
+
+
+class LTX2Vocoder(io.ComfyNode):
+    """Spectrogram to sound."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2Vocoder",
+            display_name="LTX-2 Vocoder",
+            category=CATEGORY,
+            description="Makes stereo sound of a spectrogram: 24 kHz with LTX-2, 48 kHz with LTX-2.3.",
+            inputs=[
+                sockets.Mel.Input("mel", tooltip="From 'LTX-2 Audio VAE Decode'."),
+                sockets.Vocoder.Input("vocoder", tooltip="From the checkpoint loader."),
+            ],
+            outputs=[io.Audio.Output(display_name="audio", tooltip="For 'Create Video' or 'Save Audio'.")],
+        )
+
+    @classmethod
+    def execute(cls, mel, vocoder) -> io.NodeOutput:
+        handle = require_handle(vocoder, "vocoder", "vocoder")
+        if not isinstance(mel, Mel):
+            raise InputError(f"mel needs the output of 'LTX-2 Audio VAE Decode'; it got {describe(mel)}.")
+        with components.vocoder(handle) as model:
+            waveform = model(mel.spectrogram.to(components.device_of(model)))
+            rate = model.output_sampling_rate
+        return io.NodeOutput({"waveform": waveform.float().to(host.output_device()), "sample_rate": rate})
+
+
+NODES = [LTX2AudioVAEEncode, LTX2AudioVAEDecode, LTX2Vocoder]

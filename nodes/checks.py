@@ -1,0 +1,124 @@
+"""What every node checks before anything heavy runs. Messages say what was got, what is needed, what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+from .handles import ComponentHandle, Context, MissingComponent, describe
+
+T = TypeVar("T")
+
+
+class InputError(ValueError):
+    """A wrong value on a widget or a wire."""
+
+
+def message_or_true(check: Callable[[], None]) -> bool | str:
+    """Run a check at queue time: ``True``, or the sentence that ComfyUI shows on the node."""
+    try:
+        check()
+    except (ValueError, OSError) as error:
+        return str(error)
+    return True
+
+
+def _neighbours(value: int, step: int, offset: int = 0) -> str:
+    below = (value - offset) // step * step + offset
+    above = below + step
+    return f"{above}" if below <= 0 else f"{below} or {above}"
+
+
+def check_grid(name: str, value: int, step: int) -> None:
+    """A picture side must be a positive multiple of the VAE's spatial factor."""
+    if value <= 0 or value % step:
+        raise InputError(
+            f"{name} is {value}; it must be a multiple of {step} pixels. Set it to {_neighbours(value, step)}."
+        )
+
+
+def check_frames(value: int, step: int, name: str = "length") -> None:
+    """A clip has ``step * k + 1`` frames."""
+    if value < 1 or (value - 1) % step:
+        raise InputError(
+            f"{name} is {value} frames; a clip has {step}k + 1 frames. Set it to {_neighbours(value, step, 1)}."
+        )
+
+
+def check_frame_rate(value: float) -> None:
+    """Frames per second must be a positive, finite number."""
+    if not math.isfinite(value) or value <= 0:
+        raise InputError(f"frame_rate is {value}; it must be above 0 frames per second, for example 24 or 25.")
+
+
+def check_between(name: str, value: float, low: float, high: float) -> None:
+    """A number in ``[low, high]``; for values that ComfyUI no longer checks because a node checks them."""
+    if not math.isfinite(value) or not low <= value <= high:
+        raise InputError(f"{name} is {value}; it must lie between {low} and {high}.")
+
+
+def check_choice(name: str, value: str, options: list[str], hint: str = "") -> None:
+    """A combo value must be one of the options."""
+    if value not in options:
+        known = ", ".join(options[:8]) + (", ..." if len(options) > 8 else "")
+        raise InputError(f"{name} is '{value}', which is not there. Available: {known or 'nothing'}. {hint}".strip())
+
+
+def require_handle(value: Any, component: str, input_name: str) -> ComponentHandle:
+    """The handle on a wire, or the reason why there is none."""
+    wanted = component.replace("_", " ")
+    if isinstance(value, MissingComponent):
+        raise InputError(
+            f"{input_name} needs the {wanted}, but {value.file.name} holds none. "
+            f"Load a file that contains it (the combined checkpoint, or the {wanted} file of a split set)."
+        )
+    if not isinstance(value, ComponentHandle) or value.component != component:
+        raise InputError(f"{input_name} needs the {wanted}; it got {describe(value)}. Connect the matching output.")
+    return value
+
+
+def latent_samples(latent: Any, modality: str, input_name: str) -> torch.Tensor:
+    """The tensor of a LATENT dict of the given modality ("video": 5-D, "audio": 4-D)."""
+    samples = latent.get("samples") if isinstance(latent, dict) else None
+    if not isinstance(samples, torch.Tensor):
+        raise InputError(f"{input_name} needs a {modality} latent; it got {describe(latent)}.")
+    dimensions = {"video": 5, "audio": 4}[modality]
+    kind = latent.get("type", modality)
+    if samples.ndim != dimensions or kind not in (modality, "samples"):
+        layout = {"video": "(batch, channels, frames, height, width)", "audio": "(batch, channels, frames, mel)"}
+        raise InputError(
+            f"{input_name} needs a {modality} latent of shape {layout[modality]}; it got {describe(latent)}"
+            f"{f' of type {kind}' if kind != modality else ''}. Connect the {modality} output of the node before."
+        )
+    return samples
+
+
+def require_context(value: Any, input_name: str) -> Context:
+    """An encoded prompt."""
+    if not isinstance(value, Context):
+        raise InputError(
+            f"{input_name} needs a prompt encoded by 'LTX-2 Text Encode'; it got {describe(value)}. "
+            "CONDITIONING of core nodes lacks the two contexts that LTX-2 needs."
+        )
+    return value
+
+
+def parse_blocks(text: str, name: str = "stg_blocks") -> tuple[int, ...] | None:
+    """Block numbers from a widget: "28", "3, 7", "" for none, "all" for every block (None)."""
+    text = text.strip()
+    if text.lower() == "all":
+        return None
+    if not text:
+        return ()
+    try:
+        blocks = tuple(int(part) for part in text.replace(";", ",").split(","))
+    except ValueError:
+        raise InputError(
+            f"{name} is '{text}'; write block numbers separated by commas (for example 28), or all."
+        ) from None
+    if any(block < 0 for block in blocks):
+        raise InputError(f"{name} is '{text}'; block numbers start at 0.")
+    return tuple(sorted(set(blocks)))

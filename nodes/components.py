@@ -1,0 +1,308 @@
+"""From handles to modules on their device: which configurator, which dtype, how much memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..ltx_core_impl.loader import Checkpoint, SingleGPUModelBuilder, open_checkpoint
+from ..ltx_core_impl.loader.key_maps.select import select_key_map
+from ..ltx_core_impl.loader.model_config import config_for
+from ..ltx_core_impl.model.audio_vae import AudioDecoderConfigurator, AudioEncoderConfigurator, VocoderConfigurator
+from ..ltx_core_impl.model.transformer import (
+    LTXModelConfigurator,
+    LTXVideoOnlyModelConfigurator,
+    TransformerOptions,
+    X0Model,
+)
+from ..ltx_core_impl.model.upsampler import LatentUpsamplerConfigurator
+from ..ltx_core_impl.model.video_vae import (
+    PerChannelStatistics,
+    TilingConfig,
+    VideoDecoderConfigurator,
+    VideoEncoderConfigurator,
+)
+from ..ltx_core_impl.quantization import QuantizationPolicy
+from ..ltx_core_impl.sampling.stage import StageModality
+from ..ltx_core_impl.text_encoders.gemma import (
+    EmbeddingsProcessorConfigurator,
+    check_gemma_version,
+    check_projection_fits,
+    load_text_encoder,
+    open_gemma,
+)
+from . import host
+from .checks import InputError
+from .handles import ComponentHandle, FileRef, LoraRef, MissingComponent, ModelHandle, TextEncoderHandle
+
+PRECISIONS = ("auto", "bf16", "fp8_cast", "fp8_scaled_mm")
+
+# What an output of the loader is made of, by the loader's names of components.
+PARTS = {
+    "transformer": ("transformer",),
+    "video_vae": ("video_encoder", "video_decoder"),
+    "audio_vae": ("audio_encoder", "audio_decoder"),
+    "vocoder": ("vocoder",),
+    "text_projection": ("embeddings_processor",),
+    "upsampler": ("upsampler",),
+}
+CONFIGURATORS = {
+    "video_encoder": VideoEncoderConfigurator,
+    "video_decoder": VideoDecoderConfigurator,
+    "audio_encoder": AudioEncoderConfigurator,
+    "audio_decoder": AudioDecoderConfigurator,
+    "vocoder": VocoderConfigurator,
+    "embeddings_processor": EmbeddingsProcessorConfigurator,
+    "upsampler": LatentUpsamplerConfigurator,
+}
+
+
+# Describing
+
+
+def describe_component(file: FileRef, component: str) -> ComponentHandle:
+    """The handle of a component, judged from the file's header. Raises ValueError when it is not there or not whole."""
+    found = component_or_missing(file, open_checkpoint(file.path), component)
+    if isinstance(found, MissingComponent):
+        held = ", ".join(open_checkpoint(file.path).components) or "nothing known"
+        raise InputError(f"{file.name} holds no {component.replace('_', ' ')}; it holds: {held}. Choose another file.")
+    return found
+
+
+def component_or_missing(file: FileRef, checkpoint: Checkpoint, component: str) -> ComponentHandle | MissingComponent:
+    """The handle of a component, or what stands for it when the file does not hold it."""
+    parts = [part for part in PARTS[component] if part in checkpoint.components]
+    if not parts:
+        return MissingComponent(component=component, file=file)
+    return ComponentHandle(
+        component=component,
+        file=file,
+        version=checkpoint.version.value if checkpoint.version else "",
+        config=json.dumps(config_for(checkpoint, parts[0]), sort_keys=True),
+    )
+
+
+def model_handle(file: FileRef, precision: str, calibration: FileRef | None) -> ModelHandle:
+    """The handle of the transformer. Raises ValueError when the file holds none."""
+    base = describe_component(file, "transformer")
+    return ModelHandle(**vars(base), precision=precision, calibration=calibration)
+
+
+def transformer_builder(handle: ModelHandle) -> SingleGPUModelBuilder:
+    """The recipe of the transformer, LoRAs and quantisation included."""
+    policy = {
+        "fp8_cast": QuantizationPolicy.fp8_cast,
+        "fp8_scaled_mm": lambda: QuantizationPolicy.fp8_scaled_mm(handle.calibration and handle.calibration.path),
+    }.get(handle.precision)
+    builder = SingleGPUModelBuilder(
+        model_class_configurator=_transformer_configurator(handle),
+        model_path=handle.file.path,
+        module_ops=policy().module_ops if policy else (),
+    )
+    for lora in handle.loras:
+        builder = builder.lora(lora.file.path, strength=lora.strength)
+    return builder
+
+
+def _transformer_configurator(handle: ModelHandle) -> type:
+    return LTXModelConfigurator if _has_audio(handle) else LTXVideoOnlyModelConfigurator
+
+
+def _has_audio(handle: ModelHandle) -> bool:
+    shapes = open_checkpoint(handle.file.path).shapes
+    return any(key.endswith(("audio_patchify_proj.weight", "audio_proj_in.weight")) for key in shapes)
+
+
+@lru_cache(maxsize=16)
+def _options(config: str, has_audio: bool) -> TransformerOptions:
+    configurator = LTXModelConfigurator if has_audio else LTXVideoOnlyModelConfigurator
+    with torch.device("meta"):
+        return configurator.from_config(json.loads(config)).options
+
+
+def transformer_options(handle: ModelHandle) -> TransformerOptions:
+    """Streams and sizes of the transformer."""
+    return _options(handle.config, _has_audio(handle))
+
+
+def check_lora(handle: ModelHandle, lora: LoraRef) -> None:
+    """Judge a LoRA against the model from headers alone. Raises ValueError when it does not fit."""
+    if lora.strength != 0:
+        transformer_builder(handle.with_lora(lora)).validate()
+
+
+# Using
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module computes."""
+    return next(module.parameters()).device
+
+
+def like(tensor: Tensor, module: nn.Module) -> Tensor:
+    """``tensor`` on the device and in the dtype of a module's first parameter."""
+    return tensor.to(next(module.parameters()))
+
+
+@contextmanager
+def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
+    """The transformer, predicting denoised latents."""
+    device = host.compute_device()
+    dtype = torch.bfloat16 if handle.precision == "bf16" else host.compute_dtype(device)
+
+    def build(home: torch.device, progress: host.Progress) -> X0Model:
+        model = transformer_builder(handle).build(device=home, dtype=dtype, progress=progress)
+        backend = host.attention_backend()
+        if backend is not None:
+            model.set_attention(backend)
+        return X0Model(model)
+
+    size = _stored_bytes(handle, "transformer", dtype)
+    if handle.precision.startswith("fp8"):
+        size = size * 6 // 10
+    with host.loaded(
+        handle,
+        "transformer",
+        build,
+        size=size,
+        working_memory=working_memory,
+        blocks=attrgetter("velocity_model.transformer_blocks"),
+    ) as model:
+        try:
+            yield model
+        finally:
+            model.velocity_model.clear_caches()
+
+
+def _part(handle: ComponentHandle, part: str, working_memory: int = 0, dtype: torch.dtype | None = None):
+    dtype = dtype or host.compute_dtype(host.compute_device())
+    builder = SingleGPUModelBuilder(model_class_configurator=CONFIGURATORS[part], model_path=handle.file.path)
+
+    def build(home: torch.device, progress: host.Progress) -> nn.Module:
+        return builder.build(device=home, dtype=dtype, progress=progress)
+
+    return host.loaded(handle, part, build, size=_stored_bytes(handle, part, dtype), working_memory=working_memory)
+
+
+def video_encoder(handle: ComponentHandle, pixels: int) -> Any:
+    """Context manager: the encoder, with room for ``pixels`` (frames x height x width of a tile)."""
+    return _part(handle, "video_encoder", working_memory=_vae_memory(pixels))
+
+
+def video_decoder(handle: ComponentHandle, tile: int) -> Any:
+    """Context manager: the decoder, with room for a tile of ``tile`` pixels."""
+    return _part(handle, "video_decoder", working_memory=_vae_memory(tile))
+
+
+def audio_encoder(handle: ComponentHandle) -> Any:
+    """Context manager: the audio encoder."""
+    return _part(handle, "audio_encoder")
+
+
+def audio_decoder(handle: ComponentHandle) -> Any:
+    """Context manager: the audio decoder."""
+    return _part(handle, "audio_decoder")
+
+
+def vocoder(handle: ComponentHandle) -> Any:
+    """Context manager: the vocoder, in float32, which costs little and avoids audible noise."""
+    return _part(handle, "vocoder", dtype=torch.float32)
+
+
+def embeddings_processor(handle: ComponentHandle) -> Any:
+    """Context manager: text projection and connectors."""
+    return _part(handle, "embeddings_processor")
+
+
+def upsampler(handle: ComponentHandle) -> Any:
+    """Context manager: a latent upscaler."""
+    return _part(handle, "upsampler")
+
+
+@contextmanager
+def video_statistics(handle: ComponentHandle) -> Iterator[PerChannelStatistics]:
+    """The per-channel statistics of a video VAE; they are all that upscaling needs of it."""
+    part = next(part for part in PARTS["video_vae"] if part in open_checkpoint(handle.file.path).components)
+    with _part(handle, part) as model:
+        yield model.per_channel_statistics
+
+
+# Estimating
+
+
+def _stored_bytes(handle: ComponentHandle, part: str, dtype: torch.dtype) -> int:
+    """Bytes of a component's weights once they are in ``dtype``."""
+    checkpoint = open_checkpoint(handle.file.path)
+    rules = select_key_map(part, checkpoint.shapes)
+    stored = sum(entry.nbytes for key, (_, entry) in checkpoint.entries.items() if rules.apply_to_key(key) is not None)
+    return stored * dtype.itemsize // torch.bfloat16.itemsize
+
+
+def bytes_per_row(handle: ModelHandle, video: StageModality | None, audio: StageModality | None) -> int:
+    """Room that one batch row of a forward pass needs: about 16 copies of the residual streams."""
+    options, itemsize = transformer_options(handle), host.compute_dtype(host.compute_device()).itemsize
+    streams = ((video, options.video), (audio, options.audio))
+    return (
+        16
+        * itemsize
+        * sum(one.tools.target_shape.token_count() * stream.dim for one, stream in streams if one is not None)
+    )
+
+
+def _vae_memory(pixels: int) -> int:
+    """Room for the activations of a tile: about 64 values per pixel at the widest point."""
+    return pixels * 64 * host.compute_dtype(host.compute_device()).itemsize
+
+
+def tile_pixels(tiling: TilingConfig | None, frames: int, height: int, width: int) -> int:
+    """Pixels of the largest tile of a clip."""
+    if tiling is not None and tiling.temporal is not None:
+        frames = min(frames, tiling.temporal.size)
+    if tiling is not None and tiling.spatial is not None:
+        height, width = min(height, tiling.spatial.size), min(width, tiling.spatial.size)
+    return frames * height * width
+
+
+# Text
+
+
+def check_text_encoder(gemma: FileRef, projection: ComponentHandle) -> None:
+    """Judge a text encoder against a checkpoint from headers alone. Raises ValueError when they do not fit."""
+    files = open_gemma(gemma.path)
+    checkpoint = open_checkpoint(projection.file.path)
+    check_gemma_version(files.config, checkpoint.headers[0].metadata)
+    projections = [shape for key, shape in checkpoint.shapes.items() if key.endswith("aggregate_embed.weight")]
+    if projections:
+        check_projection_fits(files.config, projections[0][1])
+
+
+def encode_prompts(handle: TextEncoderHandle, prompts: list[str]) -> list[tuple[Tensor, Tensor]]:
+    """Video and audio contexts of every prompt; Gemma first, then the connectors, so that one can go for the other."""
+    device = host.compute_device()
+    dtype = host.compute_dtype(device)
+
+    def build(home: torch.device, progress: host.Progress) -> nn.Module:
+        return load_text_encoder(handle.gemma.path, dtype=dtype, device=home)
+
+    size = folder_bytes(handle.gemma.path)
+    layers = attrgetter("gemma.language_model.layers")
+    with host.loaded(handle, "gemma", build, size=size, blocks=layers) as encoder:
+        states = encoder.hidden_states(prompts)
+        length = encoder.tokenizer.max_length
+    with embeddings_processor(handle.projection) as processor:
+        outputs = [processor.process_prompt(state, length=length) for state in states]
+    return [(output.video_encoding, output.audio_encoding) for output in outputs]
+
+
+def folder_bytes(path: str) -> int:
+    """Bytes of a model file, or of the safetensors files of a folder."""
+    root = Path(path)
+    return root.stat().st_size if root.is_file() else sum(file.stat().st_size for file in root.rglob("*.safetensors"))

@@ -1,0 +1,241 @@
+"""Guidance: how strongly each modality follows the prompt, itself and the other modality."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..ltx_core_impl.components.multimodal_guider import MultiModalGuiderParams
+from ..ltx_core_impl.guidance.perturbations import Perturbation, PerturbationConfig, PerturbationType
+from ..ltx_core_impl.presets import HQ_PRESET, LTX_2_3_PRESET, LTX_2_5_PRESET, LTX_2_PRESET
+from . import sockets
+from .checks import InputError, check_between, check_choice, message_or_true, parse_blocks, require_context
+from .handles import Guidance, Guider, PerturbationChoice, describe
+
+CATEGORY = "LTX-2/guidance"
+CUSTOM = "custom"
+PRESETS = {
+    f"{preset.name} {modality}": params
+    for preset in (LTX_2_PRESET, LTX_2_3_PRESET, LTX_2_5_PRESET, HQ_PRESET)
+    for modality, params in (("video", preset.video_guidance), ("audio", preset.audio_guidance))
+}
+KINDS = {kind.name.lower(): kind for kind in PerturbationType}
+
+
+class LTX2GuidanceParameters(io.ComfyNode):
+    """Parameters of one modality, from a preset or typed in."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2GuidanceParameters",
+            display_name="LTX-2 Guidance Parameters",
+            category=CATEGORY,
+            description="Guidance of one modality (video or audio). Each scale away from its neutral value costs one "
+            "more model pass per step, shared by both modalities.",
+            inputs=[
+                io.Combo.Input(
+                    "preset",
+                    options=[CUSTOM, *PRESETS],
+                    default=CUSTOM,
+                    tooltip="Values of the reference pipelines for a model version and modality. With anything but "
+                    "'custom' the numbers below are ignored.",
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=3.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="Classifier-free guidance: how far to move from the negative prompt towards the prompt. "
+                    "1 = off. Full models: 3 for video, 7 for audio; distilled models: 1.",
+                ),
+                io.Float.Input(
+                    "stg_scale",
+                    default=1.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="Spatio-temporal guidance: moves away from a pass whose self-attention is skipped in the "
+                    "STG blocks; steadier structure and motion. 0 = off, usual value 1.",
+                ),
+                io.String.Input(
+                    "stg_blocks",
+                    default="28",
+                    tooltip="Transformer blocks whose self-attention the STG pass skips: numbers from 0 separated by "
+                    "commas, or 'all'. LTX-2: 29, LTX-2.3: 28.",
+                ),
+                io.Float.Input(
+                    "rescale",
+                    default=0.7,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Pulls the guided prediction back to the contrast of the unguided one. 0 = not, 1 = fully; "
+                    "0.7 prevents over-saturation.",
+                ),
+                io.Float.Input(
+                    "modality_scale",
+                    default=3.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="How strongly this modality follows the other one (lip sync, sound effects in time): moves "
+                    "away from a pass without audio-video attention. 1 = off, usual value 3.",
+                ),
+                io.Int.Input(
+                    "skip_step",
+                    default=0,
+                    min=0,
+                    max=100,
+                    tooltip="Reuse the last prediction of this modality for this many steps after each computed one. "
+                    "0 = compute every step.",
+                ),
+            ],
+            outputs=[sockets.Guidance.Output(display_name="guidance", tooltip="For 'LTX-2 Guider'.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, stg_blocks) -> bool | str:
+        return message_or_true(lambda: stg_blocks is None or parse_blocks(stg_blocks))
+
+    @classmethod
+    def execute(cls, preset, cfg, stg_scale, stg_blocks, rescale, modality_scale, skip_step) -> io.NodeOutput:
+        check_choice("preset", preset, [CUSTOM, *PRESETS])
+        if preset != CUSTOM:
+            return io.NodeOutput(_from_params(PRESETS[preset]))
+        check_between("rescale", rescale, 0.0, 1.0)
+        guidance = Guidance(
+            cfg_scale=cfg,
+            stg_scale=stg_scale,
+            stg_blocks=parse_blocks(stg_blocks),
+            rescale_scale=rescale,
+            modality_scale=modality_scale,
+            skip_step=skip_step,
+        )
+        return io.NodeOutput(guidance)
+
+
+def as_perturbation(choices: tuple[PerturbationChoice, ...]) -> PerturbationConfig | None:
+    """What the perturbed pass skips in place of the STG blocks; None leaves it to the guidance."""
+    if not choices:
+        return None
+    return PerturbationConfig(tuple(Perturbation(KINDS[choice.kind], blocks=choice.blocks) for choice in choices))
+
+
+def _from_params(params: MultiModalGuiderParams) -> Guidance:
+    return Guidance(**vars(params))
+
+
+class LTX2Perturbation(io.ComfyNode):
+    """One thing that the perturbed pass skips."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2Perturbation",
+            display_name="LTX-2 Perturbation",
+            category=CATEGORY,
+            is_experimental=True,
+            description="Chooses what the perturbed (STG) pass skips, in place of self-attention in the STG "
+            "blocks. Chain several to combine them.",
+            inputs=[
+                io.Combo.Input(
+                    "kind",
+                    options=list(KINDS),
+                    tooltip="Attention to skip: self-attention of video or audio, or the cross-attention that brings "
+                    "audio into video (a2v) or video into audio (v2a).",
+                ),
+                io.String.Input(
+                    "blocks",
+                    default="28",
+                    tooltip="Transformer blocks to skip it in: numbers from 0 separated by commas, or 'all'.",
+                ),
+                sockets.Perturbation.Input("perturbation", optional=True, tooltip="Perturbations to add this one to."),
+            ],
+            outputs=[sockets.Perturbation.Output(display_name="perturbation", tooltip="For 'LTX-2 Guider'.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, blocks) -> bool | str:
+        return message_or_true(lambda: blocks is None or parse_blocks(blocks, "blocks"))
+
+    @classmethod
+    def execute(cls, kind, blocks, perturbation=()) -> io.NodeOutput:
+        check_choice("kind", kind, list(KINDS))
+        parsed = parse_blocks(blocks, "blocks")
+        if parsed == ():
+            raise InputError("blocks is empty; write block numbers separated by commas, or all.")
+        return io.NodeOutput((*perturbation, PerturbationChoice(kind=kind, blocks=parsed)))
+
+
+class LTX2Guider(io.ComfyNode):
+    """Prompts and guidance, ready for the sampler."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2Guider",
+            display_name="LTX-2 Guider",
+            category=CATEGORY,
+            description="Joins the encoded prompts with the guidance of video and audio. Without guidance inputs the "
+            "model runs once per step with the positive prompt, as distilled models want it.",
+            inputs=[
+                sockets.Context.Input("positive", tooltip="What the clip should show and sound like."),
+                sockets.Context.Input(
+                    "negative",
+                    optional=True,
+                    tooltip="What it should not. Needed when a cfg differs from 1, unused otherwise.",
+                ),
+                sockets.Guidance.Input(
+                    "video_guidance", optional=True, tooltip="Guidance of the picture; empty = none (distilled)."
+                ),
+                sockets.Guidance.Input(
+                    "audio_guidance", optional=True, tooltip="Guidance of the sound; empty = none (distilled)."
+                ),
+                sockets.Perturbation.Input(
+                    "perturbation",
+                    optional=True,
+                    tooltip="Experiments: what the STG pass skips instead of the self-attention of the STG blocks.",
+                ),
+            ],
+            outputs=[sockets.Guider.Output(display_name="guider", tooltip="For 'LTX-2 Sampler'.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, positive, negative=None, video_guidance=None, audio_guidance=None, perturbation=()
+    ) -> io.NodeOutput:
+        require_context(positive, "positive")
+        guidances = {"video_guidance": video_guidance, "audio_guidance": audio_guidance}
+        for name, guidance in guidances.items():
+            if guidance is None:
+                continue
+            if not isinstance(guidance, Guidance):
+                raise InputError(f"{name} needs 'LTX-2 Guidance Parameters'; it got {describe(guidance)}.")
+            if guidance.cfg_scale != 1.0 and negative is None:
+                raise InputError(
+                    f"{name} has cfg {guidance.cfg_scale}, which needs a negative prompt, and 'negative' is not "
+                    "connected. Encode one with 'LTX-2 Text Encode' (an empty text will do), or set cfg to 1."
+                )
+        if negative is not None:
+            require_context(negative, "negative")
+            _check_same_model(positive, negative)
+        guider = Guider(
+            positive=positive,
+            negative=negative,
+            video=video_guidance or Guidance(),
+            audio=audio_guidance or Guidance(),
+            perturbations=tuple(perturbation),
+        )
+        return io.NodeOutput(guider)
+
+
+def _check_same_model(positive, negative) -> None:
+    if positive.version != negative.version or positive.video.shape[-1] != negative.video.shape[-1]:
+        raise InputError(
+            f"positive was encoded for LTX-{positive.version}, negative for LTX-{negative.version}. "
+            "Encode both with the same text encoder node."
+        )
+
+
+NODES = [LTX2GuidanceParameters, LTX2Perturbation, LTX2Guider]

@@ -1,0 +1,139 @@
+"""What travels on the wires: frozen descriptions of components. Weights are read on first use by `host`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FileRef:
+    """A file as it was when it was chosen: an edited file is another file."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: str) -> FileRef:
+        """Describe the file (or folder) at ``path``."""
+        stat = os.stat(path)
+        return cls(path=str(path), size=stat.st_size, mtime_ns=stat.st_mtime_ns)
+
+    @property
+    def name(self) -> str:
+        """The file's name, for messages."""
+        return os.path.basename(self.path)
+
+
+@dataclass(frozen=True)
+class LoraRef:
+    """A LoRA file and the strength of its delta."""
+
+    file: FileRef
+    strength: float
+
+
+@dataclass(frozen=True)
+class ComponentHandle:
+    """One component of a checkpoint.
+
+    ``component`` is the loader's name for it ("transformer", "video_vae", ...), ``version`` the model version that the
+    header tells ("2.0", "2.3", ...), ``config`` the architecture JSON (text, so that handles compare by value).
+    """
+
+    component: str
+    file: FileRef
+    version: str
+    config: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ModelHandle(ComponentHandle):
+    """The transformer with everything that decides its weights."""
+
+    precision: str = "auto"
+    calibration: FileRef | None = None
+    loras: tuple[LoraRef, ...] = ()
+
+    def with_lora(self, lora: LoraRef) -> ModelHandle:
+        """A copy with one more LoRA."""
+        return replace(self, loras=(*self.loras, lora))
+
+
+@dataclass(frozen=True)
+class TextEncoderHandle:
+    """A Gemma (folder or file) together with the checkpoint's projection and connectors."""
+
+    gemma: FileRef
+    projection: ComponentHandle
+
+
+@dataclass(frozen=True)
+class MissingComponent:
+    """Stands on a wire for a component that the chosen file does not hold; using it is the error, not loading."""
+
+    component: str
+    file: FileRef
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """An encoded prompt: video ``(B, T, Dv)`` and audio ``(B, T, Da)``, and the model version that it was made for."""
+
+    video: Tensor
+    audio: Tensor
+    version: str
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Guidance of one modality; the fields are those of the multi-modal guider (spec 06 §8.1)."""
+
+    cfg_scale: float = 1.0
+    stg_scale: float = 0.0
+    stg_blocks: tuple[int, ...] | None = ()
+    rescale_scale: float = 0.0
+    modality_scale: float = 1.0
+    skip_step: int = 0
+
+
+@dataclass(frozen=True)
+class PerturbationChoice:
+    """What the perturbed pass skips: a kind of attention in some blocks (None: in all)."""
+
+    kind: str
+    blocks: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Guider:
+    """Contexts and guidance of both modalities, as the sampler takes them."""
+
+    positive: Context
+    negative: Context | None = None
+    video: Guidance = Guidance()
+    audio: Guidance = Guidance()
+    perturbations: tuple[PerturbationChoice, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Mel:
+    """A log-mel spectrogram ``(B, 2, T, mel_bins)`` and the sampling rate of the sound it describes, in Hz."""
+
+    spectrogram: Tensor
+    sampling_rate: int
+    version: str
+
+
+def describe(value: Any) -> str:
+    """A short name for whatever arrived on a wire, for messages."""
+    if isinstance(value, (ComponentHandle, MissingComponent)):
+        return f"the {value.component.replace('_', ' ')} of {value.file.name}"
+    if isinstance(value, dict) and "samples" in value:
+        return f"a latent of shape {tuple(value['samples'].shape)}"
+    return type(value).__name__

@@ -1,0 +1,180 @@
+"""Empty latents and seeded noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from comfy_api.latest import io
+
+from ..ltx_core_impl.components.noisers import Generators, seeded_generators
+from ..ltx_core_impl.types import VideoPixelShape
+from . import host, sockets
+from .checks import check_between, check_frame_rate, check_frames, check_grid, message_or_true, require_handle
+from .geometry import audio_geometry, video_geometry
+
+CATEGORY = "LTX-2/latents"
+MAX_SIDE, MAX_LENGTH, MAX_BATCH = 16384, 16385, 64
+UNCONNECTED = "unconnected"
+
+
+class LTX2EmptyLatents(io.ComfyNode):
+    """Where a clip starts: its size, and nothing in it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2EmptyLatents",
+            display_name="LTX-2 Empty Latents",
+            category=CATEGORY,
+            description="Empty video and audio latents of a clip. Sound and picture get the same duration.",
+            inputs=[
+                io.Int.Input(
+                    "width",
+                    default=768,
+                    min=1,
+                    max=MAX_SIDE,
+                    step=32,
+                    tooltip="Width in pixels, a multiple of 32 (of 64 for the first stage's target in two-stage "
+                    "graphs). Good: 768, 1280.",
+                ),
+                io.Int.Input(
+                    "height",
+                    default=512,
+                    min=1,
+                    max=MAX_SIDE,
+                    step=32,
+                    tooltip="Height in pixels, a multiple of 32. Good: 512, 704.",
+                ),
+                io.Int.Input(
+                    "length",
+                    default=121,
+                    min=1,
+                    max=MAX_LENGTH,
+                    step=8,
+                    tooltip="Number of frames, 8k + 1: 97, 121, 241. Seconds = length / frame_rate.",
+                ),
+                io.Float.Input(
+                    "frame_rate",
+                    default=24.0,
+                    min=0.01,
+                    max=1000.0,
+                    step=0.01,
+                    tooltip="Frames per second. The model knows 24 to 50 best. It also decides how long the sound is.",
+                ),
+                io.Int.Input(
+                    "batch_size",
+                    default=1,
+                    min=1,
+                    max=MAX_BATCH,
+                    tooltip="Clips made at once; each gets its own noise (seed, seed + 1, ...).",
+                ),
+                sockets.VideoVAE.Input(
+                    "video_vae",
+                    optional=True,
+                    tooltip="Only for checkpoints whose latents differ from the published 32 x 32 x 8 with 128 "
+                    "channels: takes the sizes from this VAE.",
+                ),
+                sockets.AudioVAE.Input(
+                    "audio_vae", optional=True, tooltip="The same for the sound: takes channels and rates from it."
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(display_name="video_latent", tooltip="(batch, channels, frames, height, width)"),
+                io.Latent.Output(display_name="audio_latent", tooltip="(batch, channels, frames, mel)"),
+                io.Float.Output(display_name="frame_rate", tooltip="For the fps of 'Create Video'."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, width, height, length, frame_rate, batch_size, video_vae=UNCONNECTED) -> bool | str:
+        # A linked value arrives as None here and is checked when the graph runs, as is the grid of a connected VAE.
+        scale = video_geometry(None).scale if video_vae is UNCONNECTED else None
+
+        def check() -> None:
+            for name, value, high in (("width", width, MAX_SIDE), ("height", height, MAX_SIDE)):
+                if value is not None:
+                    check_between(name, value, 1, high)
+                    check_grid(name, value, scale.width if scale else 1)
+            if length is not None:
+                check_between("length", length, 1, MAX_LENGTH)
+                check_frames(length, scale.time if scale else 1)
+            if batch_size is not None:
+                check_between("batch_size", batch_size, 1, MAX_BATCH)
+            if frame_rate is not None:
+                check_frame_rate(frame_rate)
+
+        return message_or_true(check)
+
+    @classmethod
+    def execute(cls, width, height, length, frame_rate, batch_size, video_vae=None, audio_vae=None) -> io.NodeOutput:
+        if video_vae is not None:
+            require_handle(video_vae, "video_vae", "video_vae")
+        if audio_vae is not None:
+            require_handle(audio_vae, "audio_vae", "audio_vae")
+        video, audio = video_geometry(video_vae), audio_geometry(audio_vae)
+        check_grid("width", width, video.scale.width)
+        check_grid("height", height, video.scale.height)
+        check_frames(length, video.scale.time)
+        check_frame_rate(frame_rate)
+        pixels = VideoPixelShape(batch=batch_size, frames=length, height=height, width=width, fps=frame_rate)
+        device = host.output_device()
+
+        def empty(shape, kind: str) -> dict:
+            samples = torch.zeros(shape.to_torch_shape(), device=device)
+            return {"samples": samples, "type": kind, "frame_rate": frame_rate}
+
+        return io.NodeOutput(
+            empty(video.latent_shape(pixels), "video"), empty(audio.latent_shape(pixels), "audio"), frame_rate
+        )
+
+
+@dataclass(frozen=True)
+class SeededNoise:
+    """Noise as the reference draws it: in token layout, video first, then audio, from one generator per sample.
+
+    Fits ComfyUI's NOISE socket: core nodes can call `generate_noise`.
+    """
+
+    seed: int
+
+    def generators(self, batch: int) -> Generators:
+        """One CPU generator per sample, so that a seed gives the same noise on every machine and in every batch."""
+        return seeded_generators([self.seed + index for index in range(batch)])
+
+    def generate_noise(self, input_latent: dict) -> torch.Tensor:
+        """For core samplers: float32 noise in the layout of the latent."""
+        samples = input_latent["samples"]
+        generator = torch.Generator().manual_seed(self.seed)
+        return torch.randn(samples.shape, generator=generator, dtype=torch.float32)
+
+
+class LTX2LatentNoise(io.ComfyNode):
+    """A seed."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2LatentNoise",
+            display_name="LTX-2 Latent Noise",
+            category=CATEGORY,
+            description="The noise that a run starts from. The same seed gives the same noise on every machine.",
+            inputs=[
+                io.Int.Input(
+                    "seed",
+                    default=10,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Any whole number; another one gives another clip for the same prompt.",
+                )
+            ],
+            outputs=[io.Noise.Output(display_name="noise", tooltip="For 'LTX-2 Sampler'.")],
+        )
+
+    @classmethod
+    def execute(cls, seed) -> io.NodeOutput:
+        return io.NodeOutput(SeededNoise(seed=seed))
+
+
+NODES = [LTX2EmptyLatents, LTX2LatentNoise]

@@ -1,0 +1,229 @@
+"""The one sampler: everything that varies between pipelines is an input to it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+
+import torch
+from comfy_api.latest import io
+
+from ..ltx_core_impl.components.multimodal_guider import MultiModalGuider, MultiModalGuiderParams
+from ..ltx_core_impl.components.noisers import GaussianNoiser
+from ..ltx_core_impl.presets import ANCESTRAL_SEED_OFFSET
+from ..ltx_core_impl.sampling.denoisers import GuidedDenoiser
+from ..ltx_core_impl.sampling.loops import (
+    euler_ancestral_denoising_loop,
+    euler_cfg_pp_denoising_loop,
+    euler_denoising_loop,
+    gradient_estimating_euler_denoising_loop,
+)
+from ..ltx_core_impl.sampling.res2s import res2s_denoising_loop
+from ..ltx_core_impl.sampling.stage import StageModality, denoise_stage
+from ..ltx_core_impl.sampling.validation import checked_sigmas
+from . import components, host, sockets
+from .checks import InputError, check_choice, message_or_true, require_handle
+from .guidance import as_perturbation
+from .handles import Context, Guidance, Guider, ModelHandle, describe
+from .latents import SeededNoise
+from .modalities import audio_modality, video_modality
+from .preview import Preview
+
+CATEGORY = "LTX-2/sampling"
+SOLVERS = {
+    "euler": euler_denoising_loop,
+    "res_2s": res2s_denoising_loop,
+    "gradient_estimating_euler": gradient_estimating_euler_denoising_loop,
+    "euler_ancestral": euler_ancestral_denoising_loop,
+    "euler_cfg_pp": partial(euler_cfg_pp_denoising_loop, eta=0.0),
+    "euler_ancestral_cfg_pp": euler_cfg_pp_denoising_loop,
+}
+WITH_OWN_NOISE = ("res_2s", "euler_ancestral", "euler_ancestral_cfg_pp")
+
+
+class LTX2Sampler(io.ComfyNode):
+    """Denoises video and sound together."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2Sampler",
+            display_name="LTX-2 Sampler",
+            category=CATEGORY,
+            description="Denoises the video and audio latents together. Leave one of them out for silent video or for "
+            "sound alone. A latent that is not empty is refined from the noise level of the first sigma.",
+            inputs=[
+                sockets.Model.Input("model", tooltip="From the checkpoint or LoRA loader."),
+                sockets.Guider.Input("guider", tooltip="Prompts and guidance, from 'LTX-2 Guider'."),
+                io.Sigmas.Input("sigmas", tooltip="Noise levels, descending to 0; from a scheduler."),
+                io.Noise.Input("noise", tooltip="From 'LTX-2 Latent Noise'."),
+                io.Combo.Input(
+                    "solver",
+                    options=list(SOLVERS),
+                    default="euler",
+                    tooltip="euler: what the pipelines use. res_2s: second order, twice the cost per step, for the HQ "
+                    "recipe (15 steps). gradient_estimating_euler: euler with extrapolated velocity. euler_ancestral: "
+                    "fresh noise in every step (LTX-2.5 distilled). The cfg_pp solvers follow the negative prompt and "
+                    "cost one more pass.",
+                ),
+                io.Latent.Input("video_latent", optional=True, tooltip="Video latent; leave empty for sound alone."),
+                io.Latent.Input("audio_latent", optional=True, tooltip="Audio latent; leave empty for silent video."),
+                io.Float.Input(
+                    "frame_rate",
+                    optional=True,
+                    force_input=True,
+                    tooltip="Frames per second; only needed when the video latent does not carry it (latents of core "
+                    "nodes).",
+                ),
+                sockets.VideoVAE.Input(
+                    "video_vae",
+                    optional=True,
+                    tooltip="For the live preview, and for checkpoints whose latents differ from the published sizes.",
+                ),
+                sockets.AudioVAE.Input(
+                    "audio_vae", optional=True, tooltip="For checkpoints whose sound rates differ from the published."
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(display_name="video_latent", tooltip="Denoised video latent."),
+                io.Latent.Output(display_name="audio_latent", tooltip="Denoised audio latent."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, solver) -> bool | str:
+        return message_or_true(lambda: solver is None or check_choice("solver", solver, list(SOLVERS)))
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        guider,
+        sigmas,
+        noise,
+        solver,
+        video_latent=None,
+        audio_latent=None,
+        frame_rate=None,
+        video_vae=None,
+        audio_vae=None,
+    ) -> io.NodeOutput:
+        handle = require_handle(model, "transformer", "model")
+        check_choice("solver", solver, list(SOLVERS))
+        sigmas = checked_sigmas(sigmas)
+        seed = _seed(noise)
+        _check_guider(guider, handle)
+        if video_vae is not None:
+            require_handle(video_vae, "video_vae", "video_vae")
+        if audio_vae is not None:
+            require_handle(audio_vae, "audio_vae", "audio_vae")
+        start = sigmas[0].item()
+        video = video_modality(video_latent, handle, video_vae, frame_rate, start)
+        audio = audio_modality(audio_latent, handle, audio_vae, start)
+        batch = _batch_size(video, audio)
+
+        rows_at_once = host.rows_at_once(components.bytes_per_row(handle, video, audio))
+        passes = 4 * batch if rows_at_once is None else min(4 * batch, rows_at_once)
+        working_memory = passes * components.bytes_per_row(handle, video, audio)
+        loop = SOLVERS[solver]
+        if solver in WITH_OWN_NOISE:
+            loop = partial(loop, noise_seed=[seed + index + ANCESTRAL_SEED_OFFSET for index in range(batch)])
+        with ExitStack() as stack:
+            progress = host.Progress(len(sigmas) - 1)
+            preview = Preview(video_vae) if video is not None and video_vae is not None else None
+            x0_model = stack.enter_context(components.transformer(handle, working_memory))
+            stack.enter_context(x0_model.velocity_model.keep_text())
+            device, dtype = components.device_of(x0_model), host.compute_dtype(components.device_of(x0_model))
+
+            def report(index: int, steps: int, video_state, audio_state) -> None:
+                picture = None if preview is None or video_state is None else preview(video_state.latent)
+                progress(index + 1, steps, picture)
+
+            states = denoise_stage(
+                transformer=x0_model,
+                denoiser=_denoiser(guider, video is not None, audio is not None, solver, rows_at_once, device, dtype),
+                sigmas=sigmas,
+                noiser=GaussianNoiser(SeededNoise(seed).generators(batch)),
+                device=device,
+                dtype=dtype,
+                video=video,
+                audio=audio,
+                loop=loop,
+                callback=report,
+            )
+        return io.NodeOutput(*map(_output, states, (video_latent, audio_latent)))
+
+
+def _seed(noise) -> int:
+    """The seed of our noise, or of core's RandomNoise; the noise itself is always drawn as the reference draws it."""
+    seed = getattr(noise, "seed", None)
+    if not isinstance(seed, int):
+        raise InputError(f"noise needs 'LTX-2 Latent Noise'; it got {describe(noise)}.")
+    probe = noise.generate_noise({"samples": torch.zeros(1, 1, 1, 2, 2)})
+    if not probe.any():
+        raise InputError(
+            "noise is switched off (DisableNoise); this sampler starts from noise. Use 'LTX-2 Latent Noise'."
+        )
+    return seed
+
+
+def _check_guider(guider, model: ModelHandle) -> None:
+    if not isinstance(guider, Guider):
+        raise InputError(f"guider needs the output of 'LTX-2 Guider'; it got {describe(guider)}.")
+    for name, context in (("positive", guider.positive), ("negative", guider.negative)):
+        if context is None:
+            continue
+        if context.version and model.version and context.version != model.version:
+            raise InputError(
+                f"The {name} prompt was encoded for LTX-{context.version}; {model.file.name} is LTX-{model.version}. "
+                "Encode it with the text projection of this checkpoint."
+            )
+
+
+def _batch_size(video: StageModality | None, audio: StageModality | None) -> int:
+    sizes = {one.tools.target_shape.batch for one in (video, audio) if one is not None}
+    if not sizes:
+        raise InputError("Neither video_latent nor audio_latent is connected. Connect 'LTX-2 Empty Latents'.")
+    if len(sizes) > 1:
+        raise InputError(
+            f"video_latent has a batch of {video.tools.target_shape.batch}, audio_latent of "
+            f"{audio.tools.target_shape.batch}. Make both with the same 'LTX-2 Empty Latents'."
+        )
+    return sizes.pop()
+
+
+def _denoiser(
+    guider: Guider,
+    has_video: bool,
+    has_audio: bool,
+    solver: str,
+    rows_at_once: int | None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> GuidedDenoiser:
+    def context(of: Context | None, stream: str) -> torch.Tensor | None:
+        return None if of is None else getattr(of, stream).to(device=device, dtype=dtype)
+
+    return GuidedDenoiser(
+        video_context=context(guider.positive, "video") if has_video else None,
+        audio_context=context(guider.positive, "audio") if has_audio else None,
+        video_guider=_modality_guider(guider.video, context(guider.negative, "video")),
+        audio_guider=_modality_guider(guider.audio, context(guider.negative, "audio")),
+        max_batch_size=rows_at_once,
+        force_uncond=solver.endswith("cfg_pp"),
+        perturbation=as_perturbation(guider.perturbations),
+    )
+
+
+def _modality_guider(guidance: Guidance, negative: torch.Tensor | None) -> MultiModalGuider:
+    return MultiModalGuider(params=MultiModalGuiderParams(**vars(guidance)), negative_context=negative)
+
+
+def _output(state, latent) -> dict | None:
+    if state is None:
+        return None
+    kept = {key: value for key, value in latent.items() if key != "noise_mask"}
+    return {**kept, "samples": state.latent.float().to(host.output_device())}
+
+
+NODES = [LTX2Sampler]
