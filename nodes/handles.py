@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ..ltx_core_impl.conditioning.item import ConditioningItem
+
 
 @dataclass(frozen=True)
 class FileRef:
@@ -119,6 +121,22 @@ class Guider:
     video: Guidance = Guidance()
     audio: Guidance = Guidance()
     perturbations: tuple[PerturbationChoice, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Guides:
+    """Conditioning of a run: items of the library for each stream, applied in this order."""
+
+    video: tuple[ConditioningItem, ...] = ()
+    audio: tuple[ConditioningItem, ...] = ()
+
+    def with_video(self, *items: ConditioningItem) -> Guides:
+        """A copy with more items for the picture."""
+        return replace(self, video=(*self.video, *items))
+
+    def with_audio(self, *items: ConditioningItem) -> Guides:
+        """A copy with more items for the sound."""
+        return replace(self, audio=(*self.audio, *items))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from torch import Tensor
 
+from ..ltx_core_impl.conditioning.item import ConditioningItem
 from ..ltx_core_impl.conditioning.rules import ReferenceRules
-from ..ltx_core_impl.conditioning.tools import AudioLatentTools, VideoLatentTools
+from ..ltx_core_impl.conditioning.tools import AudioLatentTools, LatentTools, VideoLatentTools
+from ..ltx_core_impl.conditioning.video_items import VideoConditionByMask
 from ..ltx_core_impl.presets import preset_for_version
 from ..ltx_core_impl.sampling.stage import StageModality
 from ..ltx_core_impl.types import AudioLatentShape, VideoLatentShape
 from .checks import InputError, check_frame_rate, latent_samples
 from .components import transformer_options
 from .geometry import audio_geometry, video_geometry
-from .handles import ComponentHandle, ModelHandle
+from .handles import ComponentHandle, Guides, ModelHandle
 
 
 def video_modality(
-    latent: dict | None, model: ModelHandle, vae: ComponentHandle | None, frame_rate: float | None, start_sigma: float
+    latent: dict | None,
+    model: ModelHandle,
+    vae: ComponentHandle | None,
+    frame_rate: float | None,
+    start_sigma: float,
+    guides: Guides,
 ) -> StageModality | None:
     """The video stream of a run, None without a latent. Raises `InputError` when the latent does not fit the model."""
     if latent is None:
@@ -26,7 +35,7 @@ def video_modality(
     if stream is None:
         raise InputError(f"{model.file.name} has no video stream. Disconnect video_latent, or load another model.")
     _check_channels("video_latent", samples.shape[1], stream.in_channels, model)
-    rate = latent.get("frame_rate", frame_rate) if frame_rate is None else frame_rate
+    rate = latent.get("frame_rate") if frame_rate is None else frame_rate
     if rate is None:
         raise InputError(
             "The frame rate is not known: video_latent does not carry one. Connect frame_rate, for example from "
@@ -39,11 +48,11 @@ def video_modality(
         scale_factors=video_geometry(vae).scale,
         rules=_rules(model),
     )
-    return _stage(tools, latent, samples, start_sigma)
+    return _stage(tools, samples, start_sigma, guides.video, latent.get("noise_mask"))
 
 
 def audio_modality(
-    latent: dict | None, model: ModelHandle, vae: ComponentHandle | None, start_sigma: float
+    latent: dict | None, model: ModelHandle, vae: ComponentHandle | None, start_sigma: float, guides: Guides
 ) -> StageModality | None:
     """The audio stream of a run, None without a latent. Raises `InputError` when the latent does not fit the model."""
     if latent is None:
@@ -58,14 +67,36 @@ def audio_modality(
         patchifier=audio_geometry(vae).patchifier,
         rules=_rules(model),
     )
-    return _stage(tools, latent, samples, start_sigma)
+    return _stage(tools, samples, start_sigma, guides.audio, latent.get("noise_mask"))
 
 
-def _stage(tools, latent: dict, samples: Tensor, start_sigma: float) -> StageModality:
-    """Zeros are an empty latent and start from pure noise; anything else is refined from the first sigma on."""
+def _stage(
+    tools: LatentTools, samples: Tensor, start_sigma: float, items: tuple[ConditioningItem, ...], mask: Tensor | None
+) -> StageModality:
+    """Zeros are an empty latent and start from pure noise; anything else is refined from the first sigma on.
+
+    A noise mask (1 = generate) of zeros freezes the stream, any other one keeps parts of it.
+    """
+    if mask is not None and not mask.any():
+        return StageModality(tools=tools, conditionings=items, initial_latent=samples, frozen=True)
+    if mask is not None and not bool((mask == 1).all()):
+        items = (_kept_by_mask(tools, samples, mask), *items)
     if not samples.any():
-        return StageModality(tools=tools)
-    return StageModality(tools=tools, initial_latent=samples, noise_scale=start_sigma)
+        return StageModality(tools=tools, conditionings=items)
+    return StageModality(tools=tools, conditionings=items, initial_latent=samples, noise_scale=start_sigma)
+
+
+def _kept_by_mask(tools: LatentTools, samples: Tensor, mask: Tensor) -> VideoConditionByMask:
+    target = tools.target_shape
+    if not isinstance(target, VideoLatentShape):
+        raise InputError("audio_latent has a partial noise mask; sound is kept or generated as a whole, or by time.")
+    grid = (target.frames, target.height, target.width)
+    if mask.numel() not in (prod(grid), target.batch * prod(grid)):
+        raise InputError(
+            f"The noise mask of video_latent has shape {tuple(mask.shape)}; it needs one value per latent cell, "
+            f"{grid} (frames, height, width)."
+        )
+    return VideoConditionByMask(latent=samples, mask=1 - mask.reshape(-1, *grid).float())
 
 
 def _rules(model: ModelHandle) -> ReferenceRules:

@@ -24,7 +24,7 @@ from ..ltx_core_impl.sampling.validation import checked_sigmas
 from . import components, host, sockets
 from .checks import InputError, check_choice, message_or_true, require_handle
 from .guidance import as_perturbation
-from .handles import Context, Guidance, Guider, ModelHandle, describe
+from .handles import Context, Guidance, Guider, Guides, ModelHandle, describe
 from .latents import SeededNoise
 from .modalities import audio_modality, video_modality
 from .preview import Preview
@@ -75,6 +75,9 @@ class LTX2Sampler(io.ComfyNode):
                     tooltip="Frames per second; only needed when the video latent does not carry it (latents of core "
                     "nodes).",
                 ),
+                sockets.Guides.Input(
+                    "guides", optional=True, tooltip="Images, keyframes, references and other conditioning."
+                ),
                 sockets.VideoVAE.Input(
                     "video_vae",
                     optional=True,
@@ -105,6 +108,7 @@ class LTX2Sampler(io.ComfyNode):
         video_latent=None,
         audio_latent=None,
         frame_rate=None,
+        guides=None,
         video_vae=None,
         audio_vae=None,
     ) -> io.NodeOutput:
@@ -118,8 +122,9 @@ class LTX2Sampler(io.ComfyNode):
         if audio_vae is not None:
             require_handle(audio_vae, "audio_vae", "audio_vae")
         start = sigmas[0].item()
-        video = video_modality(video_latent, handle, video_vae, frame_rate, start)
-        audio = audio_modality(audio_latent, handle, audio_vae, start)
+        guides = guides or Guides()
+        video = video_modality(video_latent, handle, video_vae, frame_rate, start, guides)
+        audio = audio_modality(audio_latent, handle, audio_vae, start, guides)
         batch = _batch_size(video, audio)
 
         rows_at_once = host.rows_at_once(components.bytes_per_row(handle, video, audio))
