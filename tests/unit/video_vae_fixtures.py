@@ -71,26 +71,33 @@ def ramp(shape: torch.Size, k: int, amplitude: float) -> Tensor:
     return (amplitude * torch.sin(0.7 * i + 1.3 * k + 0.5)).float().reshape(shape)
 
 
-def fill(module: nn.Module) -> nn.Module:
-    """Give a module the deterministic weights of the checks."""
-    state = module.state_dict()
-    for k, name in enumerate(sorted(state)):
-        shape = state[name].shape
+def check_weights(shapes: dict[str, torch.Size], kept: frozenset[str] = frozenset()) -> dict[str, Tensor]:
+    """The deterministic weights of the checks for tensors of these names and shapes, but for the ``kept`` ones."""
+    state = {}
+    for k, (name, shape) in enumerate(sorted(shapes.items())):
+        if name in kept:
+            continue
         if name.endswith("std-of-means"):
             state[name] = 0.75 + ramp(shape, k, 0.25)
         elif name.endswith("mean-of-means"):
             state[name] = ramp(shape, k, 0.1)
         elif name.endswith("timestep_scale_multiplier"):
             state[name] = torch.tensor(916.0)
-        elif name.endswith("kernel"):
-            continue
         elif "norm" in name and name.endswith("weight"):
             state[name] = 1 + ramp(shape, k, 0.1)
         elif len(shape) >= 2 and "scale_shift_table" not in name:
             state[name] = ramp(shape, k, 1.5 / math.sqrt(math.prod(shape[1:])))
         else:
             state[name] = ramp(shape, k, 0.1)
-    module.load_state_dict(state)
+    return state
+
+
+def fill(module: nn.Module) -> nn.Module:
+    """Give a module the deterministic weights of the checks."""
+    state = module.state_dict()
+    kernels = frozenset(name for name in state if name.endswith("kernel"))
+    shapes = {name: tensor.shape for name, tensor in state.items()}
+    module.load_state_dict({**state, **check_weights(shapes, kept=kernels)})
     return module.eval().requires_grad_(False)
 
 

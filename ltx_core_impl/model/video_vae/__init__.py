@@ -1,13 +1,19 @@
-"""Video VAE: encoder, decoder, tiling (spec 03)."""
+"""Video VAE: encoders, decoders, tiling (spec 03)."""
 
+from .axis_tiling import AxisCount, AxisTiling, PerAxisTiling
 from .configurator import VideoDecoderConfigurator, VideoEncoderConfigurator
 from .decode_video import decode_video, to_frames
 from .decoder import VideoDecoder
+from .diffusion import DiffusionVideoDecoder, auto_tiling
 from .encoder import VideoEncoder
 from .statistics import PerChannelStatistics
 from .tiling import SpatialTiling, TemporalTiling, TilingConfig
 
 __all__ = [
+    "AxisCount",
+    "AxisTiling",
+    "DiffusionVideoDecoder",
+    "PerAxisTiling",
     "PerChannelStatistics",
     "SpatialTiling",
     "TemporalTiling",
@@ -16,6 +22,7 @@ __all__ = [
     "VideoDecoderConfigurator",
     "VideoEncoder",
     "VideoEncoderConfigurator",
+    "auto_tiling",
     "decode_video",
     "to_frames",
 ]

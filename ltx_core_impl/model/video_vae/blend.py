@@ -9,15 +9,15 @@ from torch import Tensor
 
 from .tile_plan import AxisTile, Tile, TilePlan
 
-RunTile = Callable[[tuple[slice, ...]], Tensor]
-"""Takes the index of a tile in the input, returns the tile's output ``(B, C, F, H, W)``, which may be overwritten."""
+RunTile = Callable[[Tile], Tensor]
+"""Computes the output ``(B, C, F, H, W)`` of a tile, which may be overwritten."""
 
 
 def blend_tiles(buffer: Tensor, plan: TilePlan, run: RunTile) -> None:
     """Run all tiles and add their weighted outputs to ``buffer`` ``(B, C, F, H, W)``."""
     for time in plan.time:
         for tile in plan.tiles_at(time):
-            _add_tile(buffer, tile, run(tile.source), first_frame=0)
+            _add_tile(buffer, tile, run(tile), first_frame=0)
 
 
 def stream_tiles(plan: TilePlan, run: RunTile, batch: int, channels: int, like: Tensor) -> Iterator[Tensor]:
@@ -34,7 +34,7 @@ def stream_tiles(plan: TilePlan, run: RunTile, batch: int, channels: int, like: 
     for time, next_start in zip(plan.time, [*starts, frames], strict=True):
         pending = _extended(pending, frames=time.target[1] - first_frame)
         for tile in plan.tiles_at(time):
-            _add_tile(pending, tile, run(tile.source), first_frame)
+            _add_tile(pending, tile, run(tile), first_frame)
         finished = next_start - first_frame
         chunk = pending[:, :, :finished].to(like.dtype)
         # A copy, so that the emitted frames are freed when the consumer drops them.

@@ -8,7 +8,10 @@ from typing import Any, ClassVar
 
 from .blocks import BlockSpec, decoder_multiplier
 from .decoder import VideoDecoder
+from .diffusion import DiffusionDecoderParams, DiffusionVideoDecoder
 from .encoder import VideoEncoder
+
+CONVOLUTIONAL_CLASS = "CausalVideoAutoencoder"
 
 Shapes = Mapping[str, Sequence[int]]
 """Tensor shapes of one component by module key (prefix removed)."""
@@ -44,19 +47,21 @@ class VideoEncoderConfigurator:
 
 
 class VideoDecoderConfigurator:
-    """Builds a :class:`VideoDecoder`."""
+    """Builds a :class:`VideoDecoder`, or a :class:`DiffusionVideoDecoder` (LTX-2.5)."""
 
     component: ClassVar[str] = "video_decoder"
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> VideoDecoder:
-        """Read ``config["vae"]``.
+    def from_config(cls, config: dict[str, Any]) -> VideoDecoder | DiffusionVideoDecoder:
+        """Read ``config["vae"]``; its ``_class_name`` tells the two kinds of decoder apart.
 
         Raises:
             ValueError: no decoder blocks, or an unsupported value.
         """
         vae = _vae_section(config)
         _check_dims(vae)
+        if _is_diffusion(vae):
+            return DiffusionVideoDecoder(DiffusionDecoderParams.from_config(vae))
         return VideoDecoder(
             # Stored like an encoder's, from pixels to latents.
             blocks=_block_list(vae, "decoder_blocks")[::-1],
@@ -79,6 +84,8 @@ class VideoDecoderConfigurator:
         all multipliers times the key, which differ for block lists that nobody published.
         """
         vae = dict(_vae_section(config))
+        if _is_diffusion(vae):
+            return config
         vae.setdefault("timestep_conditioning", "timestep_scale_multiplier" in shapes)
         first_width = shapes["conv_in.conv.weight"][0]
         blocks = _block_list(vae, "decoder_blocks")
@@ -93,6 +100,10 @@ def _vae_section(config: dict[str, Any]) -> dict[str, Any]:
             "no video VAE. Choose a file that contains one."
         )
     return config["vae"]
+
+
+def _is_diffusion(vae: dict[str, Any]) -> bool:
+    return vae.get("_class_name", CONVOLUTIONAL_CLASS) != CONVOLUTIONAL_CLASS and "decoder" in vae
 
 
 def _check_dims(section: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from .decoder import VideoDecoder
-from .tiling import TilingConfig
+from .diffusion import DiffusionVideoDecoder
+from .tile_plan import Tiling
 
 
 def to_frames(video: Tensor, dtype: torch.dtype = torch.uint8) -> Tensor:
@@ -21,8 +22,8 @@ def to_frames(video: Tensor, dtype: torch.dtype = torch.uint8) -> Tensor:
 
 def decode_video(
     latent: Tensor,
-    decoder: VideoDecoder,
-    tiling_config: TilingConfig | None = None,
+    decoder: VideoDecoder | DiffusionVideoDecoder,
+    tiling_config: Tiling | None = None,
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.uint8,
 ) -> Iterator[Tensor]:
@@ -31,7 +32,7 @@ def decode_video(
     A chunk may be empty (n = 0). Frames are uint8, or [0, 1] for a floating ``dtype``.
 
     Raises:
-        ValueError: a batch of several videos, or as :meth:`VideoDecoder.tiled_decode`.
+        ValueError: a batch of several videos, or as the decoder's ``tiled_decode``.
     """
     if latent.shape[0] != 1:
         raise ValueError(

@@ -16,7 +16,7 @@ from .normalization import make_norm
 from .patchify import unpatchify
 from .resnet import BlockContext, modulated_silu
 from .statistics import PerChannelStatistics
-from .tiling import TilingConfig
+from .tile_plan import Tiling
 from .time_embedding import TimeEmbedding
 
 NOISE_SCALE = 0.025
@@ -103,7 +103,7 @@ class VideoDecoder(nn.Module):
     def tiled_decode(
         self,
         latent: Tensor,
-        tiling_config: TilingConfig | None = None,
+        tiling_config: Tiling | None = None,
         generator: torch.Generator | None = None,
         timestep: Tensor | None = None,
     ) -> Iterator[Tensor]:
@@ -121,7 +121,7 @@ class VideoDecoder(nn.Module):
         plan = tiling_config.decode_plan(latent.shape[2:], self.scale_factors)
         return stream_tiles(
             plan,
-            run=lambda source: self(latent[source], timestep=timestep, generator=generator),
+            run=lambda tile: self(latent[tile.source], timestep=timestep, generator=generator),
             batch=latent.shape[0],
             channels=self.out_channels,
             like=latent,

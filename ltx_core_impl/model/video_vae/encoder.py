@@ -16,6 +16,7 @@ from .normalization import make_norm
 from .patchify import patchify
 from .resnet import BlockContext
 from .statistics import PerChannelStatistics
+from .tile_plan import Tiling
 from .tiling import TilingConfig
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class VideoEncoder(nn.Module):
         x = self.conv_out(F.silu(self.conv_norm_out(x), inplace=True), context.causal)
         return self.per_channel_statistics.normalize(x[:, : self.latent_channels])
 
-    def tiled_encode(self, video: Tensor, tiling_config: TilingConfig | None = None) -> Tensor:
+    def tiled_encode(self, video: Tensor, tiling_config: Tiling | None = None) -> Tensor:
         """Encode tile by tile and blend the latents; the default tiling if none is given.
 
         ``video`` may lie on another device than the encoder, in another dtype: each tile is moved on its own.
@@ -106,7 +107,7 @@ class VideoEncoder(nn.Module):
         latent = torch.zeros(
             video.shape[0], self.latent_channels, *plan.target_size, dtype=weight.dtype, device=weight.device
         )
-        blend_tiles(latent, plan, lambda source: self(video[source].to(weight)))
+        blend_tiles(latent, plan, lambda tile: self(video[tile.source].to(weight)))
         return latent
 
     def _checked(self, video: Tensor) -> Tensor:

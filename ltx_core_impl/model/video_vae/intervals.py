@@ -23,13 +23,15 @@ class Interval:
         return self.end - self.start
 
 
-def split(length: int, size: int, overlap: int) -> list[Interval]:
+def split(length: int, size: int, overlap: int, minimum: int = 1) -> list[Interval]:
     """Intervals of ``size`` that overlap by ``overlap``; the last one may be shorter, but longer than the overlap.
+
+    A last interval below ``minimum`` grows to the left, into its neighbour; an axis below ``minimum`` stays whole.
 
     Raises:
         ValueError: ``overlap`` is not below ``size``.
     """
-    if length <= size:
+    if length <= max(size, minimum):
         return [Interval(0, length)]
     step = size - overlap
     if step < 1:
@@ -37,7 +39,7 @@ def split(length: int, size: int, overlap: int) -> list[Interval]:
             f"Tiles of size {size} cannot overlap by {overlap}: the overlap must be smaller than the tile."
         )
     count = (length - overlap + step - 1) // step
-    return [
+    intervals = [
         Interval(
             start=k * step,
             end=min(k * step + size, length),
@@ -46,6 +48,14 @@ def split(length: int, size: int, overlap: int) -> list[Interval]:
         )
         for k in range(count)
     ]
+    missing = minimum - intervals[-1].length
+    if missing > 0:
+        before, last = intervals[-2:]
+        intervals[-2:] = [
+            replace(before, right=before.right + missing),
+            replace(last, start=last.start - missing, left=last.left + missing),
+        ]
+    return intervals
 
 
 def start_one_earlier(intervals: list[Interval]) -> list[Interval]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from ...types import SpatioTemporalScaleFactors
 
 MIN_WEIGHT = 1e-8
 
@@ -67,6 +70,18 @@ class TilePlan:
         """The tiles that share one range of frames."""
         for height, width in product(self.height, self.width):
             yield Tile(time, height, width)
+
+
+class Tiling(Protocol):
+    """How to cut a video: :class:`TilingConfig` (LTX-2, LTX-2.3) or :class:`PerAxisTiling` (LTX-2.5)."""
+
+    def decode_plan(self, latent_size: Sequence[int], scale: SpatioTemporalScaleFactors) -> TilePlan:
+        """Tiles that decode a latent of (frames, height, width) cells."""
+        ...
+
+    def encode_plan(self, video_size: Sequence[int], scale: SpatioTemporalScaleFactors) -> TilePlan:
+        """Tiles that encode a video of (frames, height, width) pixels."""
+        ...
 
 
 def _normalise(tiles: Sequence[AxisTile]) -> tuple[AxisTile, ...]:
