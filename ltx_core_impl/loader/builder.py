@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from .checkpoint import Checkpoint, open_checkpoint
-from .errors import CheckpointError
+from .checkpoint import open_checkpoint
+from .errors import CheckpointError, ConfigError
 from .folders import PathLike, resolve_files
 from .key_maps.select import select_key_map
 from .lora_file import LoraFusion, LoraPathStrengthAndSDOps, LoraReport, open_lora
 from .materialize import CachedReader, Materializer, SourceReader
 from .model_config import config_for
-from .module_ops import ModelConfigurator, ModuleOps, component_of, create_meta_model
-from .plan import KeyRules, Step, plan_load
+from .module_ops import ModelConfigurator, ModuleOps, complete_config, component_of, create_meta_model
+from .plan import KeyRules, Step, plan_load, plan_sources, require_component
 from .registry import DummyRegistry, Registry
 from .sd_ops import SDOps
 from .state_dict import SafetensorsModelStateDictLoader, load_state_dict
@@ -147,15 +147,20 @@ class SingleGPUModelBuilder:
         return model.to(device).eval()
 
     def _plan(self) -> tuple[nn.Module, list[Step], KeyRules]:
-        checkpoint: Checkpoint = open_checkpoint(self.model_path)
+        checkpoint = open_checkpoint(self.model_path)
         component = component_of(self.model_class_configurator)
-        config = config_for(checkpoint, component)
+        rules = self.model_sd_ops
+        if rules is None:
+            require_component(checkpoint, component)
+            rules = select_key_map(component, checkpoint.shapes)
+        sources = plan_sources(checkpoint, rules)
+        shapes = {name: source.stored.shape for name, source in sources.items()}
         try:
+            config = complete_config(self.model_class_configurator, config_for(checkpoint, component), shapes)
             model = self.meta_model(config, self.module_ops)
-        except CheckpointError as error:
-            raise type(error)(f"{checkpoint.path}: {error}") from error
-        rules = self.model_sd_ops or select_key_map(component, checkpoint.shapes)
-        return model, plan_load(model, checkpoint, rules, component or type(model).__name__), rules
+        except ConfigError as error:
+            raise ConfigError(f"{checkpoint.path}: {error}") from error
+        return model, plan_load(model, checkpoint, sources, component or type(model).__name__), rules
 
     def _reader(self, rules: KeyRules, device: torch.device) -> SourceReader | CachedReader:
         if isinstance(self.registry, DummyRegistry):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from .checkpoint import Checkpoint
@@ -33,8 +32,6 @@ def config_for(checkpoint: Checkpoint, component: str | None) -> dict[str, Any]:
         VersionError: no config, and the tensors contradict each other.
     """
     config = checkpoint.config
-    if component == "upsampler":
-        return config if "in_channels" in config else {**config, **upsampler_config(checkpoint.shapes)}
     section = _SECTIONS.get(component)
     if section is None or config.get(section):
         return config
@@ -54,36 +51,3 @@ def _version_for(checkpoint: Checkpoint, section: str) -> ModelVersion | None:
     if version is None and section == "audio_vae" and {"audio_encoder", "audio_decoder"} & set(checkpoint.components):
         return ModelVersion.LTX_2
     return version
-
-
-def upsampler_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """The config of a latent upsampler, read from its shapes (spec 01 §3.6).
-
-    Raises:
-        ConfigError: the shapes are not those of a latent upsampler.
-    """
-    first = shapes.get("initial_conv.weight", ())
-    if len(first) not in (4, 5):
-        raise ConfigError("no config and no initial_conv.weight: this is not a latent upsampler; choose another file")
-    mid, channels = first[0], first[1]
-    plain, rational = shapes.get("upsampler.0.weight"), shapes.get("upsampler.conv.weight")
-    ratios = {4: 2.0, 9: 1.5}
-    if rational is not None and mid and rational[0] // mid in ratios:
-        spatial, scale = True, ratios[rational[0] // mid]
-    elif plain is not None and len(plain) in (4, 5):
-        spatial = len(plain) == 4
-        scale = 2.0 if spatial else 1.0
-    else:
-        raise ConfigError("no config and no known upsampler layer: this is not a latent upsampler; choose another file")
-    blocks = {key.split(".")[1] for key in shapes if key.startswith("res_blocks.")}
-    return {
-        "_class_name": "LatentUpsampler",
-        "in_channels": channels,
-        "mid_channels": mid,
-        "num_blocks_per_stage": len(blocks),
-        "dims": len(first) - 2,
-        "spatial_upsample": spatial,
-        "temporal_upsample": not spatial,
-        "spatial_scale": scale,
-        "rational_resampler": rational is not None,
-    }

@@ -29,6 +29,28 @@ def component_of(configurator: ModelConfigurator) -> str | None:
     return getattr(configurator, "component", None)
 
 
+def complete_config(
+    configurator: ModelConfigurator, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> Mapping[str, Any]:
+    """The config with what a configurator knows to read from the tensors' shapes, if it has ``complete_config``.
+
+    Args:
+        shapes: by the model's own names.
+
+    Raises:
+        ConfigError: a tensor that this needs is not there.
+    """
+    complete = getattr(configurator, "complete_config", None)
+    if complete is None:
+        return config
+    try:
+        return complete(config, shapes)
+    except (KeyError, IndexError, ZeroDivisionError) as error:
+        raise ConfigError(
+            f"the {component_of(configurator)} cannot be sized from its tensors ({error!r}); use the published file"
+        ) from error
+
+
 def create_meta_model(
     configurator: ModelConfigurator, config: Mapping[str, Any], module_ops: Iterable[ModuleOps] = ()
 ) -> torch.nn.Module:

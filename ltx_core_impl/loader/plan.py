@@ -24,8 +24,9 @@ from ..quantization.formats import (
 from ..quantization.linear import CastLinear, ScaledLinear, to_cast_linear, to_plain_linear, to_scaled_linear
 from .checkpoint import Checkpoint
 from .dtypes import torch_dtype
-from .errors import CheckpointError, MissingTensorsError, ShapeMismatchError, UnsupportedFormatError
+from .errors import MissingTensorsError, ShapeMismatchError, UnsupportedFormatError
 from .header import Header
+from .key_maps.layouts import COMPONENTS
 from .sd_ops import KeyValueOperationResult
 
 _SHOWN = 5
@@ -90,7 +91,13 @@ def plan_sources(checkpoint: Checkpoint, rules: KeyRules) -> dict[str, Source]:
     return sources
 
 
-def plan_load(model: nn.Module, checkpoint: Checkpoint, rules: KeyRules, component: str) -> list[Step]:
+def require_component(checkpoint: Checkpoint, component: str | None) -> None:
+    """Refuse a file that has nothing of ``component``; ``MissingTensorsError`` says what it has."""
+    if component in COMPONENTS and component not in checkpoint.components:
+        raise _missing(checkpoint, component, missing=[], total=0)
+
+
+def plan_load(model: nn.Module, checkpoint: Checkpoint, sources: Mapping[str, Source], component: str) -> list[Step]:
     """Match the tensors of ``model`` (on ``meta``) with those of ``checkpoint``; fp8 layers take their classes here.
 
     Raises:
@@ -99,7 +106,6 @@ def plan_load(model: nn.Module, checkpoint: Checkpoint, rules: KeyRules, compone
         UnsupportedFormatError: a weight format that cannot be read.
     """
     model.requires_grad_(False)
-    sources = plan_sources(checkpoint, rules)
     expected = list(_persistent_tensors(model))
     missing = [f"{path}.{leaf}" if path else leaf for path, leaf in expected]
     missing = [name for name in missing if name not in sources]
@@ -157,27 +163,33 @@ def _missing(checkpoint: Checkpoint, component: str, missing: list[str], total: 
 
 
 def _check_shapes(model: nn.Module, steps: list[Step], checkpoint: Checkpoint, component: str) -> None:
-    """Compare shapes by loading tensors without data, so that modules that adopt a stored size can do so."""
-    stored = {}
-    for step in steps:
-        dtype = step.source.stored.dtype
-        shape = logical_shape(step.source.stored, step.format)
-        dtype = torch.bfloat16 if step.format is StoredFormat.NVFP4 else dtype
-        stored[step.name] = torch.empty(shape, dtype=dtype, device="meta")
-    modules = dict(model.named_modules())
+    """Compare the shapes; where they differ, modules that adopt a stored size are first allowed to do so."""
+    wrong = _wrong_shapes(model, steps)
+    if not wrong:
+        return
+    stored = {step.name: torch.empty(_shape(step), dtype=torch.bfloat16, device="meta") for step in steps}
     try:
         model.load_state_dict(stored, strict=False, assign=True)
-    except RuntimeError as error:
-        for step in steps:
-            needed = tuple(getattr(modules[step.module_name], step.leaf).shape)
-            found = tuple(stored[step.name].shape)
-            if found != needed:
-                raise ShapeMismatchError(
-                    f"{checkpoint.path}: size mismatch for {step.name} of the {component}: "
-                    f"the file ({step.source.key}) has {found}, the config needs {needed}. "
-                    "Config and tensors are of different model versions"
-                ) from error
-        raise CheckpointError(f"{checkpoint.path}: the {component} cannot take its tensors: {error}") from error
+    except RuntimeError:  # a size mismatch in torch's words; ours follow
+        wrong = _wrong_shapes(model, steps)
+    else:
+        return
+    step, needed = wrong[0]
+    raise ShapeMismatchError(
+        f"{checkpoint.path}: size mismatch for {step.name} of the {component}: the file ({step.source.key}) has "
+        f"{_shape(step)}, the config needs {needed}. Config and tensors are of different model versions"
+    )
+
+
+def _shape(step: Step) -> tuple[int, ...]:
+    return logical_shape(step.source.stored, step.format)
+
+
+def _wrong_shapes(model: nn.Module, steps: list[Step]) -> list[tuple[Step, tuple[int, ...]]]:
+    """Steps whose stored shape is not the model's, with the model's."""
+    modules = dict(model.named_modules())
+    pairs = ((step, tuple(getattr(modules[step.module_name], step.leaf).shape)) for step in steps)
+    return [(step, needed) for step, needed in pairs if _shape(step) != needed]
 
 
 def _choose_layer_classes(model: nn.Module, steps: list[Step]) -> None:
