@@ -15,7 +15,7 @@ from ltx_core_impl.sampling.denoisers import GuidedDenoiser
 from ltx_core_impl.sampling.stage import StageModality, denoise_stage
 from ltx_core_impl.types import VideoPixelShape
 from tests.conftest import assert_close, golden
-from tests.golden_cases import test_audio, test_video_vae
+from tests.golden_cases import test_audio, test_video_vae, test_video_vae_25
 from tests.sampling_helpers import RULES, GivenNoise, tools
 from tests.text_helpers import PROMPTS, load_model
 from tests.transformer_helpers import load_transformer
@@ -86,3 +86,12 @@ def test_waveform(version: str) -> None:
     vocoder = test_audio.build(VocoderConfigurator, version, "vocoder.")
     audio = decode_audio(latents(version)[1], test_audio.decoder(version), vocoder)
     assert_close(audio.waveform, golden(version, "text-to-video")["waveform"][0], tolerance=1e-4)
+
+
+@torch.inference_mode()
+def test_pixels_of_both_decoders_of_25() -> None:
+    case, video = golden("2.5", "text-to-video"), latents("2.5")[0]
+    frames = test_video_vae_25.convolutional_decoder()(video)
+    assert_close(frames, case["frames_conv"], tolerance=1e-4)
+    frames = test_video_vae_25.diffusion_decoder()(video, generator=test_video_vae_25.generator())
+    assert_close(frames, case["frames"], tolerance=1e-4)
