@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltx_core_impl.model.video_vae import SpatialTiling, TemporalTiling, TilingConfig, VideoDecoder, decode_video
+from ltx_core_impl.model.video_vae import SpatialTiling, TemporalTiling, TilingConfig, VideoDecoder, blend, decode_video
 from ltx_core_impl.model.video_vae.convolution import CausalConv3d
 from ltx_core_impl.model.video_vae.intervals import (
     Interval,
@@ -19,7 +20,7 @@ from ltx_core_impl.model.video_vae.intervals import (
     split_causal,
     trapezoid,
 )
-from ltx_core_impl.model.video_vae.tile_plan import AxisTile
+from ltx_core_impl.model.video_vae.tile_plan import AxisTile, Tile
 from ltx_core_impl.model.video_vae.tiling import decoded_frames, decoded_pixels
 from ltx_core_impl.types import SpatioTemporalScaleFactors
 from tests.unit.video_vae_fixtures import decoder, encoder, latent_input, video_input
@@ -338,3 +339,27 @@ def test_frames_of_the_tiled_check() -> None:
     assert all(chunk.dtype == torch.uint8 for chunk in chunks)
     assert abs(sum(chunk.long().sum().item() for chunk in chunks) - 319_315_308) < 200
     assert chunks[1][0, 70, 80].tolist() == [71, 168, 102]
+
+
+def test_a_long_clip_streams_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blend buffer never exceeds one temporal tile, and a chunk is free once it is consumed."""
+    held = []
+    grow = blend._extended
+    monkeypatch.setattr(blend, "_extended", lambda buffer, frames: held.append(frames) or grow(buffer, frames))
+    config = tiling(None, (64, 24))
+    plan = config.decode_plan((200, 1, 1), SCALE)
+
+    def run(tile: Tile) -> torch.Tensor:
+        start, end = tile.time.target
+        return torch.arange(start, end, dtype=torch.float32).view(1, 1, -1, 1, 1).repeat(1, 1, 1, 32, 32)
+
+    position, previous = 0, None
+    for chunk in blend.stream_tiles(plan, run, batch=1, channels=1, like=torch.zeros(1)):
+        frames = torch.arange(position, position + chunk.shape[2], dtype=torch.float32)
+        torch.testing.assert_close(chunk[0, 0, :, 5, 5], frames)
+        position += chunk.shape[2]
+        assert previous is None or previous() is None
+        previous = weakref.ref(chunk)
+        del chunk
+    assert position == 1593
+    assert max(held) <= 64 + 8

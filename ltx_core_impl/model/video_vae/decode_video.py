@@ -39,4 +39,5 @@ def decode_video(
             f"decode_video makes one video, but the latent holds {latent.shape[0]}. Decode them in turn: latent[i:i+1]."
         )
     chunks = decoder.tiled_decode(latent, tiling_config, generator=generator)
-    return (to_frames(chunk[0], dtype) for chunk in chunks)
+    # map, unlike a generator expression, drops a chunk before it asks for the next.
+    return map(lambda chunk: to_frames(chunk[0], dtype), chunks)

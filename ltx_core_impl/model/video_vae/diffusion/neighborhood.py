@@ -63,7 +63,8 @@ def neighborhood_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Size, scale:
         axis_blocks(length, window, block, q.device)
         for length, window, block in zip(q.shape[1:4], kernel, QUERY_BLOCK, strict=True)
     )
-    columns = _column_groups(time, height, width)
+    batch = q.shape[0]
+    columns = _column_groups(time, height, width, batch)
     out = torch.empty_like(q)
     for t, (t_query, t_key) in enumerate(zip(time.query_starts, time.key_starts, strict=True)):
         for h, (h_query, h_key) in enumerate(zip(height.query_starts, height.key_starts, strict=True)):
@@ -80,35 +81,39 @@ def neighborhood_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Size, scale:
                     _gather(q[rows], query_columns, width.queries),
                     _gather(k[key_rows], key_columns, width.keys),
                     _gather(v[key_rows], key_columns, width.keys),
-                    attn_mask=_window_mask(time.masks[t], height.masks[h], width.masks[group]),
+                    attn_mask=_window_mask(time.masks[t], height.masks[h], width.masks[group], batch),
                     scale=scale,
                 )
                 _scatter(out[rows], attended, query_columns, width.queries)
     return out
 
 
-def _column_groups(time: AxisBlocks, height: AxisBlocks, width: AxisBlocks) -> list[slice]:
+def _column_groups(time: AxisBlocks, height: AxisBlocks, width: AxisBlocks, batch: int) -> list[slice]:
     """Blocks along the width that are attended together, as many as their masks allow."""
-    elements = time.queries * time.keys * height.queries * height.keys * width.queries * width.keys
+    elements = batch * time.queries * time.keys * height.queries * height.keys * width.queries * width.keys
     step = max(1, MAX_MASK_ELEMENTS // elements)
     return [slice(start, start + step) for start in range(0, len(width.query_starts), step)]
 
 
-def _window_mask(time: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """``(tq, tk)``, ``(hq, hk)`` and ``(n, wq, wk)`` -> ``(n, 1, 1, tq·hq·wq, tk·hk·wk)``."""
+def _window_mask(time: Tensor, height: Tensor, width: Tensor, batch: int) -> Tensor:
+    """``(tq, tk)``, ``(hq, hk)`` and ``(n, wq, wk)`` -> ``(n·batch, 1, tq·hq·wq, tk·hk·wk)``."""
     rows = time[:, None, :, None] & height[None, :, None, :]
     mask = rows[None, :, :, None, :, :, None] & width[:, None, None, :, None, None, :]
-    return mask.flatten(4, 6).flatten(1, 3)[:, None, None]
+    mask = mask.flatten(4, 6).flatten(1, 3)[:, None]
+    return mask if batch == 1 else mask.repeat_interleave(batch, dim=0)
 
 
 def _gather(x: Tensor, starts: list[int], size: int) -> Tensor:
-    """``(B, t, h, W, heads, d)`` -> ``(n, B, heads, t·h·size, d)``, one entry per start column."""
+    """``(B, t, h, W, heads, d)`` -> ``(n·B, heads, t·h·size, d)``, n start columns.
+
+    Four dimensions, which the fused attention kernels ask for.
+    """
     blocks = torch.stack([x[:, :, :, start : start + size] for start in starts])
-    return blocks.flatten(2, 4).transpose(2, 3)
+    return blocks.flatten(0, 1).flatten(1, 3).transpose(1, 2)
 
 
 def _scatter(out: Tensor, attended: Tensor, starts: list[int], size: int) -> None:
-    """Write ``(n, B, heads, t·h·size, d)`` back into ``out`` ``(B, t, h, W, heads, d)``."""
-    for start, block in zip(starts, attended, strict=True):
+    """Write ``(n·B, heads, t·h·size, d)`` back into ``out`` ``(B, t, h, W, heads, d)``."""
+    for start, block in zip(starts, attended.split(out.shape[0]), strict=True):
         target = out[:, :, :, start : start + size]
         target.copy_(block.transpose(1, 2).reshape(target.shape))
