@@ -152,11 +152,15 @@ def like(tensor: Tensor, module: nn.Module) -> Tensor:
     return tensor.to(next(module.parameters()))
 
 
+def transformer_dtype(handle: ModelHandle) -> torch.dtype:
+    """The dtype that the transformer computes in, and that the latents of a run have."""
+    return torch.bfloat16 if handle.precision == "bf16" else host.compute_dtype(host.compute_device())
+
+
 @contextmanager
 def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
     """The transformer, predicting denoised latents."""
-    device = host.compute_device()
-    dtype = torch.bfloat16 if handle.precision == "bf16" else host.compute_dtype(device)
+    dtype = transformer_dtype(handle)
 
     def build(home: torch.device, progress: host.Progress) -> X0Model:
         model = transformer_builder(handle).build(device=home, dtype=dtype, progress=progress)
@@ -248,7 +252,7 @@ def _stored_bytes(handle: ComponentHandle, part: str, dtype: torch.dtype) -> int
 
 def bytes_per_row(handle: ModelHandle, video: StageModality | None, audio: StageModality | None) -> int:
     """Room that one batch row of a forward pass needs: about 16 copies of the residual streams."""
-    options, itemsize = transformer_options(handle), host.compute_dtype(host.compute_device()).itemsize
+    options, itemsize = transformer_options(handle), transformer_dtype(handle).itemsize
     streams = ((video, options.video), (audio, options.audio))
     return (
         16

@@ -139,7 +139,7 @@ class SeededNoise:
     seed: int
 
     def generators(self, batch: int) -> Generators:
-        """One CPU generator per sample, so that a seed gives the same noise on every machine and in every batch."""
+        """One CPU generator per sample, so that a seed gives the same noise on every device and in every batch."""
         return seeded_generators([self.seed + index for index in range(batch)])
 
     def generate_noise(self, input_latent: dict) -> torch.Tensor:
@@ -158,7 +158,8 @@ class LTX2LatentNoise(io.ComfyNode):
             node_id="LTX2LatentNoise",
             display_name="LTX-2 Latent Noise",
             category=CATEGORY,
-            description="The noise that a run starts from. The same seed gives the same noise on every machine.",
+            description="The noise that a run starts from. The same seed gives the same noise on every machine that "
+            "computes in the same precision.",
             inputs=[
                 io.Int.Input(
                     "seed",

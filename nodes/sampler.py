@@ -138,7 +138,7 @@ class LTX2Sampler(io.ComfyNode):
             preview = Preview(video_vae) if video is not None and video_vae is not None else None
             x0_model = stack.enter_context(components.transformer(handle, working_memory))
             stack.enter_context(x0_model.velocity_model.keep_text())
-            device, dtype = components.device_of(x0_model), host.compute_dtype(components.device_of(x0_model))
+            device, dtype = host.compute_device(), components.transformer_dtype(handle)
 
             def report(index: int, steps: int, video_state, audio_state) -> None:
                 picture = None if preview is None or video_state is None else preview(video_state.latent)

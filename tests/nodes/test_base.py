@@ -1,0 +1,324 @@
+"""The base nodes, one by one: schemas, checks, and the whole path against the library."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from ltx_core_impl.components.multimodal_guider import MultiModalGuider, MultiModalGuiderParams
+from ltx_core_impl.components.noisers import GaussianNoiser
+from ltx_core_impl.components.schedulers import LTX2Scheduler
+from ltx_core_impl.conditioning.tools import AudioLatentTools, VideoLatentTools
+from ltx_core_impl.loader import SingleGPUModelBuilder
+from ltx_core_impl.model.audio_vae import AudioDecoderConfigurator, VocoderConfigurator, decode_audio
+from ltx_core_impl.model.transformer import LTXModelConfigurator, X0Model
+from ltx_core_impl.model.video_vae import VideoDecoderConfigurator, decode_video
+from ltx_core_impl.sampling.denoisers import GuidedDenoiser
+from ltx_core_impl.sampling.stage import StageModality, denoise_stage
+from ltx_core_impl.text_encoders.gemma import (
+    AVGemmaTextEncoderModel,
+    EmbeddingsProcessorConfigurator,
+    load_text_encoder,
+)
+from ltx_core_impl.types import AudioLatentShape, VideoLatentShape, VideoPixelShape
+from tests.conftest import GOLDEN, checkpoint_path
+
+Run = Callable[..., tuple[Any, ...]]
+PROMPTS = ("a red circle moves to the left", "blurry")
+FRAMES, HEIGHT, WIDTH, FPS, SEED, STEPS = 17, 64, 96, 25.0, 7, 3
+GUIDANCE = {"cfg": 3.0, "stg_scale": 1.0, "stg_blocks": "2", "rescale": 0.7, "modality_scale": 3.0, "skip_step": 0}
+
+# Ids, inputs and outputs are promised to stay: saved graphs name them. Add to this list; never change a line.
+RELEASED = {
+    "LTX2CheckpointLoader": "checkpoint precision calibration lora lora_strength",
+    "LTX2ComponentLoader": "file",
+    "LTX2LoraLoader": "model lora strength",
+    "LTX2TextEncoderLoader": "text_encoder text_projection",
+    "LTX2TextEncode": "text_encoder prompt",
+    "LTX2EmptyLatents": "width height length frame_rate batch_size video_vae audio_vae",
+    "LTX2LatentNoise": "seed",
+    "LTX2Scheduler": "steps max_shift base_shift stretch terminal latent",
+    "LTX2LinearQuadraticScheduler": "steps threshold linear_steps",
+    "LTX2BetaScheduler": "steps alpha beta",
+    "LTX2DistilledSigmas": "schedule",
+    "LTX2GuidanceParameters": "preset cfg stg_scale stg_blocks rescale modality_scale skip_step",
+    "LTX2Perturbation": "kind blocks perturbation",
+    "LTX2Guider": "positive negative video_guidance audio_guidance perturbation",
+    "LTX2Sampler": "model guider sigmas noise solver video_latent audio_latent frame_rate guides video_vae audio_vae",
+    "LTX2VideoVAEEncode": "images video_vae tile_size tile_overlap temporal_size temporal_overlap frame_rate",
+    "LTX2VideoVAEDecode": "video_latent video_vae tile_size tile_overlap temporal_size temporal_overlap noise_seed",
+    "LTX2AudioVAEEncode": "audio audio_vae latent_frames",
+    "LTX2AudioVAEDecode": "audio_latent audio_vae",
+    "LTX2Vocoder": "mel vocoder",
+    "LTX2UpscalerLoader": "upscaler",
+    "LTX2LatentUpscale": "video_latent upscaler video_vae",
+}
+
+
+@pytest.mark.parametrize("node_id", RELEASED)
+def test_released_inputs_keep_their_names_and_places(nodes: dict[str, Any], node_id: str) -> None:
+    ids = [slot.id for slot in nodes[node_id].GET_SCHEMA().inputs]
+    released = RELEASED[node_id].split()
+    assert ids[: len(released)] == released
+    added = nodes[node_id].GET_SCHEMA().inputs[len(released) :]
+    assert all(slot.optional for slot in added), "an input that is not optional breaks every saved graph"
+
+
+@pytest.fixture(scope="module")
+def loaded(pack: Any, nodes: dict[str, Any]) -> Callable[[str], tuple[Any, ...]]:
+    def load(version: str) -> tuple[Any, ...]:
+        return (
+            nodes["LTX2CheckpointLoader"].execute(f"ltx-{version}-tiny.safetensors", "auto", "none", "none", 1.0).args
+        )
+
+    return load
+
+
+def contexts(run: Run, projection: Any) -> tuple[Any, Any]:
+    [encoder] = run("LTX2TextEncoderLoader", text_encoder="gemma-3-tiny", text_projection=projection)
+    return tuple(run("LTX2TextEncode", text_encoder=encoder, prompt=prompt)[0] for prompt in PROMPTS)
+
+
+def sampled(run: Run, loaded: Any, version: str, batch: int = 1, seed: int = SEED, **inputs: Any) -> tuple[Any, ...]:
+    model, _, _, _, projection = loaded(version)
+    positive, negative = contexts(run, projection)
+    video, audio, _ = run(
+        "LTX2EmptyLatents", width=WIDTH, height=HEIGHT, length=FRAMES, frame_rate=FPS, batch_size=batch
+    )
+    [guidance] = run("LTX2GuidanceParameters", preset="custom", **GUIDANCE)
+    [guider] = run("LTX2Guider", positive=positive, negative=negative, video_guidance=guidance, audio_guidance=guidance)
+    [sigmas] = run("LTX2Scheduler", steps=STEPS)
+    [noise] = run("LTX2LatentNoise", seed=seed)
+    wires = {"video_latent": video, "audio_latent": audio} | inputs
+    return run("LTX2Sampler", model=model, guider=guider, sigmas=sigmas, noise=noise, solver="euler", **wires)
+
+
+def library_result(version: str, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same run through the library alone, as its README shows."""
+    path = checkpoint_path(version)
+    processor = SingleGPUModelBuilder(EmbeddingsProcessorConfigurator, path).build("cpu", torch.float32)
+    encoder = AVGemmaTextEncoderModel(load_text_encoder(GOLDEN / "gemma-tiny", dtype=torch.float32), processor)
+    positive, negative = encoder.encode(PROMPTS)
+    params = MultiModalGuiderParams(
+        cfg_scale=3.0, stg_scale=1.0, stg_blocks=(2,), rescale_scale=0.7, modality_scale=3.0
+    )
+    pixels = VideoPixelShape(batch=1, frames=FRAMES, height=HEIGHT, width=WIDTH, fps=FPS)
+    video, audio = denoise_stage(
+        transformer=X0Model(SingleGPUModelBuilder(LTXModelConfigurator, path).build("cpu", dtype)),
+        denoiser=GuidedDenoiser(
+            video_context=positive.video_encoding.to(dtype),
+            audio_context=positive.audio_encoding.to(dtype),
+            video_guider=MultiModalGuider(params, negative.video_encoding.to(dtype)),
+            audio_guider=MultiModalGuider(params, negative.audio_encoding.to(dtype)),
+        ),
+        sigmas=LTX2Scheduler().execute(steps=STEPS),
+        noiser=GaussianNoiser(torch.Generator().manual_seed(SEED)),
+        device="cpu",
+        dtype=dtype,
+        video=StageModality(VideoLatentTools(VideoLatentShape.from_pixel_shape(pixels), fps=FPS)),
+        audio=StageModality(AudioLatentTools(AudioLatentShape.from_video_pixel_shape(pixels))),
+    )
+    return video.latent, audio.latent
+
+
+@pytest.mark.parametrize("version", ["2.0", "2.3"])
+def test_the_graph_gives_what_the_library_gives(run: Run, loaded: Any, version: str) -> None:
+    video, audio = sampled(run, loaded, version)[:2]
+    expected_video, expected_audio = library_result(version)
+    torch.testing.assert_close(video["samples"], expected_video, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(audio["samples"], expected_audio, rtol=1e-4, atol=1e-5)
+
+    _, video_vae, audio_vae, vocoder, _ = loaded(version)
+    [images] = run("LTX2VideoVAEDecode", video_latent=video, video_vae=video_vae)
+    [mel] = run("LTX2AudioVAEDecode", audio_latent=audio, audio_vae=audio_vae)
+    [sound] = run("LTX2Vocoder", mel=mel, vocoder=vocoder)
+
+    def build(configurator: type) -> torch.nn.Module:
+        return SingleGPUModelBuilder(configurator, checkpoint_path(version)).build("cpu", torch.float32)
+
+    frames = torch.cat(list(decode_video(expected_video, build(VideoDecoderConfigurator), dtype=torch.float32)))
+    assert images.shape == (FRAMES, HEIGHT, WIDTH, 3)
+    torch.testing.assert_close(images, frames, rtol=1e-3, atol=1e-4)
+    expected = decode_audio(expected_audio, build(AudioDecoderConfigurator), build(VocoderConfigurator))
+    assert sound["sample_rate"] == expected.sampling_rate
+    torch.testing.assert_close(sound["waveform"][0], expected.waveform, rtol=1e-3, atol=1e-4)
+
+
+def test_every_clip_of_a_batch_is_what_its_seed_gives_alone(run: Run, loaded: Any) -> None:
+    video, audio = sampled(run, loaded, "2.3", batch=2)[:2]
+    for index in range(2):
+        alone_video, alone_audio = sampled(run, loaded, "2.3", seed=SEED + index)[:2]
+        torch.testing.assert_close(video["samples"][index], alone_video["samples"][0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(audio["samples"][index], alone_audio["samples"][0], rtol=1e-4, atol=1e-4)
+
+
+def test_either_modality_may_be_left_out(run: Run, loaded: Any) -> None:
+    video, audio = sampled(run, loaded, "2.3", audio_latent=None)[:2]
+    assert audio is None
+    assert video["samples"].shape == (1, 128, 3, 2, 3)
+    video, audio = sampled(run, loaded, "2.3", video_latent=None)[:2]
+    assert video is None
+    assert audio["samples"].shape == (1, 8, 17, 16)
+
+
+def test_a_latent_of_a_core_node_needs_a_frame_rate(run: Run, loaded: Any) -> None:
+    latent = {"samples": torch.zeros(1, 128, 3, 2, 3)}
+    with pytest.raises(ValueError, match="frame rate is not known"):
+        sampled(run, loaded, "2.3", video_latent=latent)
+    video = sampled(run, loaded, "2.3", video_latent=latent, frame_rate=FPS)[0]
+    torch.testing.assert_close(video["samples"], sampled(run, loaded, "2.3")[0]["samples"])
+
+
+def test_a_frozen_stream_comes_out_as_it_went_in(run: Run, loaded: Any) -> None:
+    sound = torch.randn(1, 8, 17, 16, generator=torch.Generator().manual_seed(3))
+    latent = {"samples": sound, "type": "audio", "noise_mask": torch.zeros(1, 1, 17, 1)}
+    video, audio = sampled(run, loaded, "2.3", audio_latent=latent)[:2]
+    torch.testing.assert_close(audio["samples"], sound)
+    assert not torch.equal(video["samples"], sampled(run, loaded, "2.3")[0]["samples"])
+
+
+def test_a_masked_part_is_kept(run: Run, loaded: Any) -> None:
+    given = torch.randn(1, 128, 3, 2, 3, generator=torch.Generator().manual_seed(3))
+    mask = torch.ones(1, 1, 3, 2, 3)
+    mask[:, :, 0] = 0
+    latent = {"samples": given, "type": "video", "frame_rate": FPS, "noise_mask": mask}
+    video = sampled(run, loaded, "2.3", video_latent=latent)[0]["samples"]
+    torch.testing.assert_close(video[:, :, 0], given[:, :, 0])
+    assert (video[:, :, 1:] - given[:, :, 1:]).abs().mean() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"video_latent": None, "audio_latent": None}, ["Neither", "LTX-2 Empty Latents"]),
+        ({"video_latent": {"samples": torch.zeros(1, 16, 3, 2, 3), "frame_rate": FPS}}, ["16 channels", "128"]),
+        ({"video_latent": {"samples": torch.zeros(1, 8, 17, 16)}}, ["video latent", "(1, 8, 17, 16)"]),
+        ({"audio_latent": {"samples": torch.zeros(2, 8, 17, 16)}}, ["batch of 1", "2"]),
+        ({"sigmas": torch.tensor([0.5, 0.9, 0.0])}, ["descend", "0.9"]),
+        ({"sigmas": torch.tensor([1.0])}, ["at least 2"]),
+        ({"noise": object()}, ["LTX-2 Latent Noise"]),
+        ({"solver": "dpm"}, ["solver", "dpm", "euler"]),
+        ({"model": None}, ["model"]),
+    ],
+)
+def test_what_the_sampler_refuses(run: Run, loaded: Any, changes: dict[str, Any], words: list[str]) -> None:
+    model, _, _, _, projection = loaded("2.3")
+    positive, _ = contexts(run, projection)
+    video, audio, _ = run("LTX2EmptyLatents", width=WIDTH, height=HEIGHT, length=FRAMES, frame_rate=FPS)
+    inputs = {
+        "model": model,
+        "guider": run("LTX2Guider", positive=positive)[0],
+        "sigmas": run("LTX2Scheduler", steps=STEPS)[0],
+        "noise": run("LTX2LatentNoise", seed=1)[0],
+        "solver": "euler",
+        "video_latent": video,
+        "audio_latent": audio,
+    }
+    with pytest.raises(ValueError) as refusal:
+        run("LTX2Sampler", **(inputs | changes))
+    assert [word for word in words if word not in str(refusal.value)] == [], str(refusal.value)
+
+
+def test_contexts_of_another_version_are_refused(run: Run, loaded: Any) -> None:
+    positive, _ = contexts(run, loaded("2.0")[4])
+    [guider] = run("LTX2Guider", positive=positive)
+    video, audio, _ = run("LTX2EmptyLatents", width=WIDTH, height=HEIGHT, length=FRAMES, frame_rate=FPS)
+    [sigmas], [noise] = run("LTX2Scheduler", steps=STEPS), run("LTX2LatentNoise", seed=1)
+    with pytest.raises(ValueError, match=r"LTX-2\.0.*LTX-2\.3"):
+        run(
+            "LTX2Sampler",
+            model=loaded("2.3")[0],
+            guider=guider,
+            sigmas=sigmas,
+            noise=noise,
+            solver="euler",
+            video_latent=video,
+            audio_latent=audio,
+        )
+
+
+def test_a_component_that_is_not_there_is_named_where_it_is_used(run: Run, loaded: Any) -> None:
+    missing = run("LTX2ComponentLoader", file="ltx-2.3-tiny.safetensors")
+    assert [handle.component for handle in missing] == ["video_vae", "audio_vae", "vocoder", "text_projection"]
+    handles = sys.modules["ltx2_pack.nodes.handles"]
+    nothing = handles.MissingComponent(component="vocoder", file=loaded("2.3")[0].file)
+    mel = handles.Mel(spectrogram=torch.zeros(1, 2, 9, 64), sampling_rate=16000, version="2.3")
+    with pytest.raises(ValueError, match=r"vocoder needs the vocoder, but ltx-2\.3-tiny\.safetensors holds none"):
+        run("LTX2Vocoder", mel=mel, vocoder=nothing)
+
+
+@pytest.mark.parametrize(("frames", "words"), [(8, ["8 frames", "1 or 9"]), (12, ["9 or 17"]), (17, None)])
+def test_frames_to_encode(run: Run, loaded: Any, frames: int, words: list[str] | None) -> None:
+    images = torch.rand(frames, HEIGHT, WIDTH, 3)
+    vae = loaded("2.3")[1]
+    if words is None:
+        [latent] = run("LTX2VideoVAEEncode", images=images, video_vae=vae, tile_size=0, temporal_size=0)
+        assert latent["samples"].shape == (1, 128, 3, 2, 3)
+        return
+    with pytest.raises(ValueError) as refusal:
+        run("LTX2VideoVAEEncode", images=images, video_vae=vae)
+    assert [word for word in words if word not in str(refusal.value)] == [], str(refusal.value)
+
+
+@pytest.mark.parametrize(("channels", "rate"), [(1, 44100), (2, 16000), (2, 48000)])
+def test_any_sound_is_encoded(run: Run, loaded: Any, channels: int, rate: int) -> None:
+    waveform = torch.sin(torch.arange(rate) * 440 * 2 * math.pi / rate).expand(1, channels, rate)
+    audio = {"waveform": waveform, "sample_rate": rate}
+    [latent] = run("LTX2AudioVAEEncode", audio=audio, audio_vae=loaded("2.3")[2], latent_frames=17)
+    assert latent["samples"].shape == (1, 8, 17, 16)
+    assert latent["type"] == "audio"
+
+
+@pytest.mark.parametrize("kind", ["spatial-upscaler-x2", "spatial-upscaler-x1.5", "temporal-upscaler-x2"])
+def test_upscalers(run: Run, loaded: Any, kind: str) -> None:
+    latent = {"samples": torch.randn(1, 128, 3, 4, 6), "type": "video", "frame_rate": FPS}
+    [upscaler] = run("LTX2UpscalerLoader", upscaler=f"ltx-2.3-tiny-{kind}.safetensors")
+    larger, rate = run("LTX2LatentUpscale", video_latent=latent, upscaler=upscaler, video_vae=loaded("2.3")[1])
+    shapes = {"x2": (3, 8, 12), "x1.5": (3, 6, 9)}
+    expected = (5, 4, 6) if kind.startswith("temporal") else shapes[kind.removeprefix("spatial-upscaler-")]
+    assert tuple(larger["samples"].shape[2:]) == expected
+    assert rate == larger["frame_rate"] == (2 * FPS if kind.startswith("temporal") else FPS)
+
+
+def test_a_lora_changes_the_result_and_zero_strength_does_not(run: Run, loaded: Any) -> None:
+    plain = sampled(run, loaded, "2.3")[0]["samples"]
+
+    def with_lora(strength: float) -> torch.Tensor:
+        def loader(version: str) -> tuple[Any, ...]:
+            model, *rest = loaded(version)
+            return (
+                run("LTX2LoraLoader", model=model, lora="ltx-2.3-tiny-lora-a.safetensors", strength=strength)[0],
+                *rest,
+            )
+
+        return sampled(run, loader, "2.3")[0]["samples"]
+
+    assert torch.equal(with_lora(0.0), plain)
+    assert (with_lora(1.0) - plain).abs().mean() > 1e-3
+
+
+def in_precision(nodes: dict[str, Any], precision: str) -> Callable[[str], tuple[Any, ...]]:
+    def load(version: str) -> tuple[Any, ...]:
+        file = f"ltx-{version}-tiny.safetensors"
+        return nodes["LTX2CheckpointLoader"].execute(file, precision, "none", "none", 1.0).args
+
+    return load
+
+
+@pytest.mark.parametrize("precision", ["fp8_cast", "fp8_scaled_mm"])
+def test_fp8_stays_close_to_full_precision(run: Run, nodes: dict[str, Any], loaded: Any, precision: str) -> None:
+    plain = sampled(run, loaded, "2.3")[0]["samples"]
+    other = sampled(run, in_precision(nodes, precision), "2.3")[0]["samples"]
+    error = ((other - plain).norm() / plain.norm()).item()
+    assert 0 < error < 0.2, error
+
+
+def test_bf16_computes_and_draws_in_bf16_as_the_library_does(run: Run, nodes: dict[str, Any]) -> None:
+    video = sampled(run, in_precision(nodes, "bf16"), "2.3")[0]["samples"]
+    expected = library_result("2.3", torch.bfloat16)[0].float()
+    assert ((video - expected).norm() / expected.norm()).item() < 0.02
