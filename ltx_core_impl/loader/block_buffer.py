@@ -28,7 +28,9 @@ class Slot(NamedTuple):
         return id(self.store), self.name
 
     def put(self, tensor: Tensor) -> None:
-        """Let the module use ``tensor``."""
+        """Let the module use ``tensor``; in the place of a parameter it becomes one."""
+        if isinstance(self.tensor, nn.Parameter) and not isinstance(tensor, nn.Parameter):
+            tensor = nn.Parameter(tensor, requires_grad=False)
         self.store[self.name] = tensor
 
     def pinned(self) -> Slot:
@@ -38,10 +40,8 @@ class Slot(NamedTuple):
         except RuntimeError as error:
             logger.warning("weights cannot be page-locked, copies to the device will be slow: %s", error)
             return self
-        if isinstance(self.tensor, nn.Parameter):
-            pinned = nn.Parameter(pinned, requires_grad=False)
         self.put(pinned)
-        return self._replace(tensor=pinned)
+        return self._replace(tensor=self.store[self.name])
 
 
 def slots_of(module: nn.Module) -> list[Slot]:
@@ -60,7 +60,13 @@ def block_bytes(module: nn.Module) -> int:
 
 
 class BlockBuffer:
-    """Room for one block on the device; ``owner`` is the block whose weights are (or are being) copied into it."""
+    """Room for one block on the device.
+
+    Attributes:
+        owner: the block whose weights are, or are being, copied into it.
+        copied: on CUDA, when that copy is done.
+        computed: on CUDA, when the block that used it before has computed.
+    """
 
     def __init__(self, nbytes: int, device: torch.device) -> None:
         # Filled inside and outside of inference mode, so it must be an ordinary tensor.
@@ -69,7 +75,9 @@ class BlockBuffer:
         self.owner: int | None = None
         self.tensors: list[Tensor] = []
         self.copied: torch.cuda.Event | None = None
-        self.computed: torch.cuda.Event | None = None
+        # Until here other work on the device may still read the memory that this buffer was given.
+        cuda = device.type == "cuda"
+        self.computed = torch.cuda.current_stream(device).record_event() if cuda else None
 
     def fill(self, owner: int, tensors: Sequence[Tensor], stream: torch.cuda.Stream | None) -> None:
         """Begin to copy ``tensors`` in, on ``stream`` once the block that used the buffer before has computed."""
@@ -77,8 +85,7 @@ class BlockBuffer:
         if stream is None:
             self._copy(tensors)
             return
-        if self.computed is not None:
-            stream.wait_event(self.computed)
+        stream.wait_event(self.computed)
         with torch.cuda.stream(stream):
             self._copy(tensors)
             self.copied = stream.record_event()

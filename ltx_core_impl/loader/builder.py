@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from .checkpoint import open_checkpoint
+from .checkpoint import Checkpoint, open_checkpoint
 from .errors import CheckpointError, ConfigError
 from .folders import PathLike, resolve_files
 from .key_maps.select import select_key_map
-from .lora_file import LoraFusion, LoraPathStrengthAndSDOps, LoraReport, open_lora
+from .lora_file import LoraFile, LoraFusion, LoraPathStrengthAndSDOps, LoraReport, open_lora
 from .materialize import CachedReader, Materializer, SourceReader
 from .model_config import config_for
 from .module_ops import ModelConfigurator, ModuleOps, complete_config, component_of, create_meta_model
-from .plan import KeyRules, Step, plan_load, plan_sources, require_component
+from .plan import KeyRules, LoadPlan, plan_load, plan_sources, require_component
 from .registry import DummyRegistry, Registry
 from .sd_ops import SDOps
 from .state_dict import SafetensorsModelStateDictLoader, load_state_dict
@@ -99,8 +99,7 @@ class SingleGPUModelBuilder:
         Raises:
             CheckpointError: as ``build``.
         """
-        model, steps, _ = self._plan()
-        return tuple(self._match_loras(model, steps).reports)
+        return tuple(self._match_loras(self._plan()).reports)
 
     def build(
         self,
@@ -124,14 +123,14 @@ class SingleGPUModelBuilder:
             LoraError: a LoRA does not fit this model.
         """
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        model, steps, rules = self._plan()
-        fusion = self._match_loras(model, steps)
+        plan = self._plan()
+        fusion = self._match_loras(plan)
         for entry in fusion.reports if report else ():
             report(entry)
-        modules = dict(model.named_modules())
+        modules = dict(plan.model.named_modules())
         work_device = torch.device("cuda") if device.type == "cpu" and torch.cuda.is_available() else device
         with ExitStack() as stack:
-            reader = stack.enter_context(self._reader(rules, device))
+            reader = stack.enter_context(self._reader(plan.rules, device))
             stack.enter_context(fusion)
 
             def deltas(module: str, delta_dtype: torch.dtype) -> torch.Tensor | None:
@@ -139,14 +138,14 @@ class SingleGPUModelBuilder:
                 return None if delta is None else delta.to(device)
 
             materializer = Materializer(reader, dtype, deltas)
-            for done, step in enumerate(steps, start=1):
+            for done, step in enumerate(plan.steps, start=1):
                 materializer.fill(modules[step.module_name], step)
                 if progress:
-                    progress(done, len(steps))
-        _require_complete(model)
-        return model.to(device).eval()
+                    progress(done, len(plan.steps))
+        _require_complete(plan.model)
+        return plan.model.to(device).eval()
 
-    def _plan(self) -> tuple[nn.Module, list[Step], KeyRules]:
+    def _plan(self) -> LoadPlan:
         checkpoint = open_checkpoint(self.model_path)
         component = component_of(self.model_class_configurator)
         rules = self.model_sd_ops
@@ -160,7 +159,8 @@ class SingleGPUModelBuilder:
             model = self.meta_model(config, self.module_ops)
         except ConfigError as error:
             raise ConfigError(f"{checkpoint.path}: {error}") from error
-        return model, plan_load(model, checkpoint, sources, component or type(model).__name__), rules
+        steps = plan_load(model, checkpoint, sources, component or type(model).__name__)
+        return LoadPlan(checkpoint, rules, model, steps)
 
     def _reader(self, rules: KeyRules, device: torch.device) -> SourceReader | CachedReader:
         if isinstance(self.registry, DummyRegistry):
@@ -169,15 +169,28 @@ class SingleGPUModelBuilder:
         loader = SafetensorsModelStateDictLoader()
         return CachedReader(load_state_dict(files, loader, self.registry, device, rules), device)
 
-    def _match_loras(self, model: nn.Module, steps: Sequence[Step]) -> LoraFusion:
+    def _match_loras(self, plan: LoadPlan) -> LoraFusion:
         """LoRAs of strength exactly 0 change nothing and are not even opened."""
         loras = [(open_lora(lora.path, lora.sd_ops), lora.strength) for lora in self.loras if lora.strength != 0]
         weights = {
-            step.module_name: tuple(model.get_submodule(step.module_name).weight.shape)
-            for step in steps
+            step.module_name: tuple(plan.model.get_submodule(step.module_name).weight.shape)
+            for step in plan.steps
             if loras and step.leaf == "weight" and len(step.source.stored.shape) == 2
         }
+        for lora, _ in loras:
+            _warn_of_other_version(lora, plan.checkpoint)
         return LoraFusion(loras, weights)
+
+
+def _warn_of_other_version(lora: LoraFile, checkpoint: Checkpoint) -> None:
+    """Versions share many shapes: a LoRA that fits may still be made for another one."""
+    if lora.version and checkpoint.version and lora.version != checkpoint.version:
+        logger.warning(
+            "%s was made for LTX-%s, the model is LTX-%s: it fits, but may not do what it is for",
+            lora.path,
+            lora.version.value,
+            checkpoint.version.value,
+        )
 
 
 def _require_complete(model: nn.Module) -> None:

@@ -13,7 +13,7 @@ from .errors import CheckpointError
 from .folders import PathLike, resolve_files
 from .header import Header, TensorEntry, read_header
 from .key_maps.layouts import components_of
-from .version import ModelVersion, version_from_metadata, version_from_shapes
+from .version import ModelVersion, possible_versions, version_from_metadata, version_from_name, version_from_shapes
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,23 @@ class Checkpoint:
             if version is not None:
                 return version
         return version_from_shapes(self.shapes)
+
+    @cached_property
+    def possible_versions(self) -> frozenset[ModelVersion]:
+        """The versions that this file may belong to; nothing when nothing tells.
+
+        The metadata decide, else the tensors; where these leave several, or say nothing (an upsampler), a published
+        file name does.
+
+        Raises:
+            VersionError: as ``version``.
+        """
+        for header in self.headers:
+            version = version_from_metadata(header.metadata.get("model_version"))
+            if version is not None:
+                return frozenset({version})
+        allowed, named = possible_versions(self.shapes), version_from_name(self.path.name)
+        return frozenset({named}) if named is not None and (not allowed or named in allowed) else allowed
 
     @property
     def is_distilled(self) -> bool:

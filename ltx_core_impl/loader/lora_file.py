@@ -17,6 +17,7 @@ from .folders import PathLike
 from .key_maps.lora_names import ModuleNames, split_lora_key
 from .sd_ops import SDOps
 from .tensor_file import TensorFile
+from .version import ModelVersion, version_from_metadata
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,11 @@ class LoraFile:
     @property
     def metadata(self) -> Mapping[str, str]:
         return self.checkpoint.headers[0].metadata
+
+    @property
+    def version(self) -> ModelVersion | None:
+        """The model version the file says it is for, None when it does not say."""
+        return version_from_metadata(self.metadata.get("model_version"))
 
     @property
     def reference_downscale_factor(self) -> float:

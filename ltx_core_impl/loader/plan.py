@@ -75,6 +75,16 @@ class Step:
         return f"{self.module_name}.{self.leaf}" if self.module_name else self.leaf
 
 
+@dataclass(frozen=True)
+class LoadPlan:
+    """Everything decided before a tensor is read."""
+
+    checkpoint: Checkpoint
+    rules: KeyRules
+    model: nn.Module
+    steps: list[Step]
+
+
 def plan_sources(checkpoint: Checkpoint, rules: KeyRules) -> dict[str, Source]:
     """Source of every tensor the rules take, by its name in the model."""
     sources: dict[str, Source] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 
@@ -39,6 +40,7 @@ _PRESENT = {
 """Names whose mere presence excludes versions; absence proves nothing, since files are split and re-saved."""
 
 _PREFIXES = ("model.diffusion_model.", "diffusion_model.", "model.model.", "net.", "model.")
+_PUBLISHED_NAME = re.compile(r"ltx-2(?:\.(\d+))?-", re.IGNORECASE)
 
 
 def version_from_metadata(text: str | None) -> ModelVersion | None:
@@ -54,6 +56,12 @@ def version_from_metadata(text: str | None) -> ModelVersion | None:
     return exact.get(minor)
 
 
+def version_from_name(file_name: str) -> ModelVersion | None:
+    """The version that a file named as the published ones are names itself: ``ltx-2.3-...``, ``ltx-2-...``."""
+    found = _PUBLISHED_NAME.match(file_name)
+    return found and version_from_metadata(f"2.{found[1] or 0}")
+
+
 def version_from_shapes(shapes: Shapes) -> ModelVersion | None:
     """The version that names and shapes allow, None when they say nothing.
 
@@ -62,14 +70,26 @@ def version_from_shapes(shapes: Shapes) -> ModelVersion | None:
     Raises:
         VersionError: an unknown shape, or names that contradict each other.
     """
+    return min(possible_versions(shapes), default=None)
+
+
+def possible_versions(shapes: Shapes, *, complete: bool = True) -> frozenset[ModelVersion]:
+    """All versions that names and shapes allow; nothing when they say nothing.
+
+    Args:
+        complete: the modules have all their tensors, so that a missing bias says something (not so in a LoRA).
+
+    Raises:
+        VersionError: an unknown shape, or names that contradict each other.
+    """
     allowed, seen = _ALL, []
-    for key, versions in _evidence(_without_prefix(shapes)):
+    for key, versions in _evidence(_without_prefix(shapes), complete):
         if not allowed & versions:
             said = "; ".join(f"{name} means {_names(those)}" for name, those in (*seen, (key, versions)))
             raise VersionError(f"the tensors contradict each other: {said}. Use the file as published")
         allowed &= versions
         seen.append((key, versions))
-    return min(allowed) if seen else None
+    return allowed if seen else frozenset()
 
 
 def _names(versions: frozenset[ModelVersion]) -> str:
@@ -80,13 +100,13 @@ def _without_prefix(shapes: Shapes) -> Shapes:
     return {next((key[len(p) :] for p in _PREFIXES if key.startswith(p)), key): shape for key, shape in shapes.items()}
 
 
-def _evidence(shapes: Shapes) -> list[tuple[str, frozenset[ModelVersion]]]:
+def _evidence(shapes: Shapes, complete: bool) -> list[tuple[str, frozenset[ModelVersion]]]:
     """What each telling tensor allows, as ``(name, versions)``."""
     found = [(key, versions) for key, versions in _PRESENT.items() if key in shapes]
     block = "transformer_blocks.0."
     found += _by_value(f"{block}scale_shift_table", shapes, lambda shape: shape[0], {6: _OLD, 9: _NEW})
     found += _by_value("adaln_single.linear.weight", shapes, lambda shape: shape[0] / shape[1], {6: _OLD, 9: _NEW})
-    if f"{block}ff.net.0.proj.weight" in shapes and f"{block}ff.net.0.proj.bias" not in shapes:
+    if complete and f"{block}ff.net.0.proj.weight" in shapes and f"{block}ff.net.0.proj.bias" not in shapes:
         found.append((f"{block}ff.net.0.proj without bias", _LATEST))
     for key in ("vae.encoder.conv_out.conv.weight", "encoder.conv_out.conv.weight"):
         if len(shapes.get(key, ())) == 5:

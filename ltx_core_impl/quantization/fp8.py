@@ -40,7 +40,7 @@ def dynamic_scale(x: Tensor) -> Tensor:
 
 def quantize_input(x: Tensor, scale: Tensor) -> Tensor:
     """e4m3 codes of activations; in fp32, because bf16 times a 0-dim fp32 tensor would be rounded to bf16."""
-    scaled = x.to(torch.float32, copy=True).mul_(scale.reciprocal())
+    scaled = x.to(torch.float32, copy=True, memory_format=torch.contiguous_format).mul_(scale.reciprocal())
     return scaled.clamp_(-FP8_MAX, FP8_MAX).to(FP8)
 
 

@@ -81,12 +81,13 @@ class ScaledLinear(nn.Linear):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ScaledLinear:
         """Follow a move to another device, but not a change of dtype: codes and scales would lose their meaning."""
         kept = [(self._parameters, "weight"), (self._buffers, "weight_scale"), (self._buffers, "input_scale")]
-        before = [store[name] for store, name in kept]
+        # A parameter may be changed in place, so its data is remembered, not the parameter.
+        before = [None if store[name] is None else store[name].detach() for store, name in kept]
         super()._apply(fn, recurse)
         for (store, name), old in zip(kept, before, strict=True):
             new = store[name]
             if new is not None and new.dtype != old.dtype:
-                moved = old.detach().to(new.device)
+                moved = old.to(new.device)
                 store[name] = nn.Parameter(moved, requires_grad=False) if store is self._parameters else moved
         return self
 

@@ -97,6 +97,16 @@ def test_weights_are_at_home_after_a_block_has_failed() -> None:
             assert torch.equal(model(x), expected)
 
 
+def test_parameters_stay_parameters() -> None:
+    model = stack([16] * 3)
+    seen = []
+    model.blocks[1][0].register_forward_pre_hook(lambda module, args: seen.append(type(module.weight)))
+    with BlockStreamer(model, model.blocks, "cpu", smallest_budget(model, model.blocks)):
+        model(torch.randn(3, 8))
+        assert isinstance(model.first.weight, nn.Parameter)
+    assert seen == [nn.Parameter]
+
+
 def test_inference_mode_may_change_between_calls() -> None:
     model, x = stack([16] * 4), torch.randn(3, 8)
     expected = model(x)
