@@ -294,7 +294,7 @@ def encode_prompts(handle: TextEncoderHandle, prompts: list[str]) -> list[tuple[
     dtype = host.compute_dtype(device)
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
-        return load_text_encoder(handle.gemma.path, dtype=dtype, device=home)
+        return load_text_encoder(handle.gemma.path, dtype=dtype, device=home, progress=progress)
 
     size = folder_bytes(handle.gemma.path)
     layers = attrgetter("gemma.language_model.layers")

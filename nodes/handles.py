@@ -44,13 +44,15 @@ class ComponentHandle:
     """One component of a checkpoint.
 
     ``component`` is the loader's name for it ("transformer", "video_vae", ...), ``version`` the model version that the
-    header tells ("2.0", "2.3", ...), ``config`` the architecture JSON (text, so that handles compare by value).
+    header tells ("2.0", "2.3", ...), ``config`` the architecture JSON (text, so that handles compare by value),
+    ``versions`` all model versions that the file may belong to (a convolutional VAE fits two).
     """
 
     component: str
     file: FileRef
     version: str
     config: str = field(repr=False)
+    versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,19 @@ class ModelHandle(ComponentHandle):
 
 @dataclass(frozen=True)
 class TextEncoderHandle:
-    """A Gemma (folder or file) together with the checkpoint's projection and connectors."""
+    """A Gemma (folder or file) together with the checkpoint's projection and connectors.
+
+    Where these lie in several files, ``projection`` is of the first, which describes the model.
+    """
 
     gemma: FileRef
     projection: ComponentHandle
+    more: tuple[FileRef, ...] = ()
+
+    @property
+    def projection_paths(self) -> tuple[str, ...]:
+        """All files of the projection and the connectors."""
+        return (self.projection.file.path, *(file.path for file in self.more))
 
 
 @dataclass(frozen=True)

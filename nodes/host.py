@@ -165,13 +165,17 @@ def interruptible(module: nn.Module) -> Iterator[nn.Module]:
 # Memory
 
 
-_interned: weakref.WeakValueDictionary[Any, Any] = weakref.WeakValueDictionary()
+_interned: weakref.WeakKeyDictionary[Any, weakref.ref[Any]] = weakref.WeakKeyDictionary()
 _patchers: weakref.WeakKeyDictionary[Any, dict[str, ComponentPatcher]] = weakref.WeakKeyDictionary()
 
 
 def intern(handle: H) -> H:
     """The one living handle that equals ``handle``: weights belong to it and die with the last node that holds it."""
-    return _interned.setdefault(handle, handle)
+    living = _interned.get(handle, lambda: None)()
+    if living is None:
+        living = handle
+        _interned[handle] = weakref.ref(handle)
+    return living
 
 
 class ComponentPatcher(ModelPatcher):

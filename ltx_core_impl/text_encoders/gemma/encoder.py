@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,11 +62,13 @@ def load_text_encoder(
     device: torch.device | str = "cpu",
     max_length: int = DEFAULT_MAX_LENGTH,
     with_vision: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> GemmaTextEncoder:
     """Gemma and its tokenizer from a Hugging Face folder or a single file; see :func:`load_gemma` for errors."""
     files = open_gemma(path)
     tokenizer = LTXVGemmaTokenizer(files.tokenizer(), max_length=max_length)
-    return GemmaTextEncoder(load_gemma(files, dtype=dtype, device=device, with_vision=with_vision), tokenizer)
+    gemma = load_gemma(files, dtype=dtype, device=device, with_vision=with_vision, progress=progress)
+    return GemmaTextEncoder(gemma, tokenizer)
 
 
 class _GemmaTextEncoderModel(nn.Module):

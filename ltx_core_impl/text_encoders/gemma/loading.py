@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -39,6 +39,7 @@ def load_gemma(
     dtype: torch.dtype = torch.bfloat16,
     device: torch.device | str = "cpu",
     with_vision: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Gemma:
     """Build Gemma and read its weights.
 
@@ -47,6 +48,7 @@ def load_gemma(
         dtype: compute dtype. Weights stored in 16 or 32 bits are converted to it; quantised linear weights stay as
             they are and are widened when used.
         with_vision: also read the vision tower, needed only to enhance prompts from images.
+        progress: called with (tensors done, tensors in all) after every tensor; it may raise to stop.
 
     Raises:
         MissingTensorsError, ShapeMismatchError: tensors are missing or have another shape (both list them).
@@ -63,7 +65,7 @@ def load_gemma(
     model.requires_grad_(False)
     wanted = model.state_dict()
     check_complete(files.path, wanted, files.tensors)
-    model.load_state_dict(read_tensors(wanted, files.tensors, dtype, device), assign=True)
+    model.load_state_dict(read_tensors(wanted, files.tensors, dtype, device, progress), assign=True)
     return model.eval()
 
 
@@ -109,7 +111,11 @@ def check_complete(path: Path, wanted: Mapping[str, Tensor], tensors: Mapping[st
 
 
 def read_tensors(
-    wanted: Mapping[str, Tensor], tensors: Mapping[str, StoredTensor], dtype: torch.dtype, device: torch.device | str
+    wanted: Mapping[str, Tensor],
+    tensors: Mapping[str, StoredTensor],
+    dtype: torch.dtype,
+    device: torch.device | str,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Tensor]:
     """Read the wanted tensors, file by file, onto ``device``; wide floats are converted to ``dtype``."""
     by_file: dict[Path, list[str]] = defaultdict(list)
