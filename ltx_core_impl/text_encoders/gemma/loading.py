@@ -134,6 +134,8 @@ def read_tensors(
                     loaded[name] = dequantize_fp8(stored, source.read(scale.key, device), dtype)
                 else:
                     loaded[name] = stored.to(dtype)
+                if progress:
+                    progress(len(loaded), len(wanted))
     return loaded
 
 
