@@ -2,9 +2,21 @@
 
 from .audio_reader import read_audio
 from .audio_track import write_wav
+from .exr import write_exr
 from .image import h264_round_trip, load_image
 from .resize import conditioning_image, conditioning_video, resize_and_center_crop, resize_and_reflect_pad
-from .video_reader import NoVideoStreamError, VideoInfo, probe_video, read_at_rate, read_frames, read_time_range
+from .tone_mapping import srgb_curve, tone_mapped
+from .track_text import parse_tracks
+from .tracks import draw_tracks, spline
+from .video_reader import (
+    NoVideoStreamError,
+    VideoInfo,
+    count_at_rate,
+    probe_video,
+    read_at_rate,
+    read_frames,
+    read_time_range,
+)
 from .video_writer import VideoWriter, frame_rate, write_video
 
 __all__ = [
@@ -13,9 +25,12 @@ __all__ = [
     "VideoWriter",
     "conditioning_image",
     "conditioning_video",
+    "count_at_rate",
+    "draw_tracks",
     "frame_rate",
     "h264_round_trip",
     "load_image",
+    "parse_tracks",
     "probe_video",
     "read_at_rate",
     "read_audio",
@@ -23,6 +38,10 @@ __all__ = [
     "read_time_range",
     "resize_and_center_crop",
     "resize_and_reflect_pad",
+    "spline",
+    "srgb_curve",
+    "tone_mapped",
+    "write_exr",
     "write_video",
     "write_wav",
 ]

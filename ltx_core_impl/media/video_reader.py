@@ -118,6 +118,28 @@ def read_at_rate(
         yield from _chunks(itertools.islice(shown, max_frames), chunk_frames)
 
 
+def count_at_rate(path: str | PathLike[str], fps: float | Fraction, start: float = 0.0) -> int:
+    """How many frames `read_at_rate` gives from ``start`` to the end, without decoding where the file has timestamps.
+
+    Raises:
+        NoVideoStreamError: there is no video in the file.
+    """
+    _check_range(start, None)
+    with av.open(path) as container:
+        stream = _video_stream(container, path)
+        offset, base = container_start(container), stream.time_base
+        shown = [packet.pts for packet in container.demux(stream) if packet.size]
+        if not shown:
+            raise NoVideoStreamError(f"No frame was found in the video in {path}.")
+        if None in shown:
+            end = len(shown) / _rate(stream)
+        else:
+            first_to_last = sorted(shown)
+            last_interval = (first_to_last[-1] - first_to_last[-2]) * base if len(shown) > 1 else 1 / _rate(stream)
+            end = first_to_last[-1] * base + last_interval - offset
+    return max(0, math.ceil((float(end) - start - TIME_TOLERANCE) * float(fps)))
+
+
 def container_start(container: av.container.InputContainer) -> float:
     """Seconds at which the file begins: parts of a broadcast do not begin at 0."""
     return max(0.0, (container.start_time or 0) / av.time_base)

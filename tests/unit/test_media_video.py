@@ -18,6 +18,7 @@ from torch import Tensor
 from ltx_core_impl.media import (
     NoVideoStreamError,
     VideoWriter,
+    count_at_rate,
     frame_rate,
     probe_video,
     read_at_rate,
@@ -277,6 +278,17 @@ def test_variable_rate(tmp_path: Path) -> None:
     held = [0, 80, 80, 80, 120, 160, 160, 160, 160, 200, 200, 200, 200]
     assert levels_of(read_at_rate(path, 10)) == pytest.approx(held, abs=2)
     assert levels_of(read_at_rate(path, 10, start=0.2, max_frames=2)) == pytest.approx([80, 80], abs=2)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.3, 0.79, 5.0])
+@pytest.mark.parametrize("fps", [8, 12.5, NTSC, 25, 60])
+def test_frames_at_a_rate_are_counted_without_decoding(
+    tmp_path: Path, staircase: Path, fps: float, start: float
+) -> None:
+    variable = tmp_path / "variable.mp4"
+    write_variable_rate(variable, times_ms=[0, 40, 80, 400, 440, 840], levels=[0, 40, 80, 120, 160, 200])
+    for path in (staircase, variable):
+        assert count_at_rate(path, fps, start) == len(levels_of(read_at_rate(path, fps, start)))
 
 
 def test_rotation(tmp_path: Path) -> None:

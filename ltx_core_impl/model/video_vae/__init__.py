@@ -5,6 +5,7 @@ from .configurator import VideoDecoderConfigurator, VideoEncoderConfigurator
 from .decode_video import decode_video, to_frames
 from .decoder import VideoDecoder
 from .diffusion import DiffusionVideoDecoder, auto_tiling
+from .encode_chunks import encode_chunks
 from .encoder import VideoEncoder
 from .statistics import PerChannelStatistics
 from .tiling import SpatialTiling, TemporalTiling, TilingConfig
@@ -24,5 +25,6 @@ __all__ = [
     "VideoEncoderConfigurator",
     "auto_tiling",
     "decode_video",
+    "encode_chunks",
     "to_frames",
 ]
