@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from operator import attrgetter
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..ltx_core_impl.loader import Checkpoint, SingleGPUModelBuilder, open_checkpoint
 from ..ltx_core_impl.loader.key_maps.select import select_key_map
+from ..ltx_core_impl.loader.lora_file import open_lora
 from ..ltx_core_impl.loader.model_config import config_for
 from ..ltx_core_impl.model.audio_vae import AudioDecoderConfigurator, AudioEncoderConfigurator, VocoderConfigurator
 from ..ltx_core_impl.model.transformer import (
@@ -32,16 +33,13 @@ from ..ltx_core_impl.model.video_vae import (
 )
 from ..ltx_core_impl.quantization import QuantizationPolicy
 from ..ltx_core_impl.sampling.stage import StageModality
-from ..ltx_core_impl.text_encoders.gemma import (
-    EmbeddingsProcessorConfigurator,
-    check_gemma_version,
-    check_projection_fits,
-    load_text_encoder,
-    open_gemma,
-)
+from ..ltx_core_impl.text_encoders.duration_head import DurationHeadConfigurator
+from ..ltx_core_impl.text_encoders.gemma import load_text_encoder
 from . import host
 from .checks import InputError
 from .handles import ComponentHandle, FileRef, LoraRef, MissingComponent, ModelHandle, TextEncoderHandle
+from .text_files import processor_builder
+from .versions import check_lora_fits, versions_of
 
 PRECISIONS = ("auto", "bf16", "fp8_cast", "fp8_scaled_mm")
 
@@ -53,6 +51,7 @@ PARTS = {
     "vocoder": ("vocoder",),
     "text_projection": ("embeddings_processor",),
     "upsampler": ("upsampler",),
+    "duration_head": ("duration_head",),
 }
 CONFIGURATORS = {
     "video_encoder": VideoEncoderConfigurator,
@@ -60,8 +59,8 @@ CONFIGURATORS = {
     "audio_encoder": AudioEncoderConfigurator,
     "audio_decoder": AudioDecoderConfigurator,
     "vocoder": VocoderConfigurator,
-    "embeddings_processor": EmbeddingsProcessorConfigurator,
     "upsampler": LatentUpsamplerConfigurator,
+    "duration_head": DurationHeadConfigurator,
 }
 
 
@@ -87,6 +86,7 @@ def component_or_missing(file: FileRef, checkpoint: Checkpoint, component: str) 
         file=file,
         version=checkpoint.version.value if checkpoint.version else "",
         config=json.dumps(config_for(checkpoint, parts[0]), sort_keys=True),
+        versions=versions_of(checkpoint),
     )
 
 
@@ -133,10 +133,12 @@ def transformer_options(handle: ModelHandle) -> TransformerOptions:
     return _options(handle.config, _has_audio(handle))
 
 
-def check_lora(handle: ModelHandle, lora: LoraRef) -> None:
-    """Judge a LoRA against the model from headers alone. Raises ValueError when it does not fit."""
-    if lora.strength != 0:
-        transformer_builder(handle.with_lora(lora)).validate()
+def check_model(handle: ModelHandle) -> None:
+    """Judge a transformer with its LoRAs from headers alone. Raises ValueError when they do not fit one another."""
+    for lora in handle.loras:
+        if lora.strength != 0:
+            check_lora_fits(open_lora(lora.file.path), lora, handle)
+    transformer_builder(handle).validate()
 
 
 # Using
@@ -169,7 +171,7 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
             model.set_attention(backend)
         return X0Model(model)
 
-    size = _stored_bytes(handle, "transformer", dtype)
+    size = _stored_bytes([handle.file.path], "transformer", dtype)
     if handle.precision.startswith("fp8"):
         size = size * 6 // 10
     with host.loaded(
@@ -193,7 +195,8 @@ def _part(handle: ComponentHandle, part: str, working_memory: int = 0, dtype: to
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
         return builder.build(device=home, dtype=dtype, progress=progress)
 
-    return host.loaded(handle, part, build, size=_stored_bytes(handle, part, dtype), working_memory=working_memory)
+    size = _stored_bytes([handle.file.path], part, dtype)
+    return host.loaded(handle, part, build, size=size, working_memory=working_memory)
 
 
 def video_encoder(handle: ComponentHandle, pixels: int) -> Any:
@@ -221,9 +224,20 @@ def vocoder(handle: ComponentHandle) -> Any:
     return _part(handle, "vocoder", dtype=torch.float32)
 
 
-def embeddings_processor(handle: ComponentHandle) -> Any:
+def embeddings_processor(handle: TextEncoderHandle) -> Any:
     """Context manager: text projection and connectors."""
-    return _part(handle, "embeddings_processor")
+    dtype = host.compute_dtype(host.compute_device())
+
+    def build(home: torch.device, progress: host.Progress) -> nn.Module:
+        return processor_builder(handle).build(device=home, dtype=dtype, progress=progress)
+
+    size = _stored_bytes(handle.projection_paths, "embeddings_processor", dtype)
+    return host.loaded(handle, "embeddings_processor", build, size=size)
+
+
+def duration_head(handle: ComponentHandle) -> Any:
+    """Context manager: the duration head, in float32, since its result is rounded to frames."""
+    return _part(handle, "duration_head", dtype=torch.float32)
 
 
 def upsampler(handle: ComponentHandle) -> Any:
@@ -242,9 +256,9 @@ def video_statistics(handle: ComponentHandle) -> Iterator[PerChannelStatistics]:
 # Estimating
 
 
-def _stored_bytes(handle: ComponentHandle, part: str, dtype: torch.dtype) -> int:
+def _stored_bytes(paths: Sequence[str], part: str, dtype: torch.dtype) -> int:
     """Bytes of a component's weights once they are in ``dtype``."""
-    checkpoint = open_checkpoint(handle.file.path)
+    checkpoint = open_checkpoint(paths)
     rules = select_key_map(part, checkpoint.shapes)
     stored = sum(entry.nbytes for key, (_, entry) in checkpoint.entries.items() if rules.apply_to_key(key) is not None)
     return stored * dtype.itemsize // torch.bfloat16.itemsize
@@ -278,16 +292,6 @@ def tile_pixels(tiling: TilingConfig | None, frames: int, height: int, width: in
 # Text
 
 
-def check_text_encoder(gemma: FileRef, projection: ComponentHandle) -> None:
-    """Judge a text encoder against a checkpoint from headers alone. Raises ValueError when they do not fit."""
-    files = open_gemma(gemma.path)
-    checkpoint = open_checkpoint(projection.file.path)
-    check_gemma_version(files.config, checkpoint.headers[0].metadata)
-    projections = [shape for key, shape in checkpoint.shapes.items() if key.endswith("aggregate_embed.weight")]
-    if projections:
-        check_projection_fits(files.config, projections[0][1])
-
-
 def encode_prompts(handle: TextEncoderHandle, prompts: list[str]) -> list[tuple[Tensor, Tensor]]:
     """Video and audio contexts of every prompt; Gemma first, then the connectors, so that one can go for the other."""
     device = host.compute_device()
@@ -301,7 +305,7 @@ def encode_prompts(handle: TextEncoderHandle, prompts: list[str]) -> list[tuple[
     with host.loaded(handle, "gemma", build, size=size, blocks=layers) as encoder:
         states = encoder.hidden_states(prompts)
         length = encoder.tokenizer.max_length
-    with embeddings_processor(handle.projection) as processor:
+    with embeddings_processor(handle) as processor:
         outputs = [processor.process_prompt(state, length=length) for state in states]
     return [(output.video_encoding, output.audio_encoding) for output in outputs]
 

@@ -97,7 +97,7 @@ class LTX2CheckpointLoader(io.ComfyNode):
         chosen = _lora(lora, lora_strength, "lora")
         if chosen is not None:
             handle = handle.with_lora(chosen)
-        components.transformer_builder(handle).validate()
+        components.check_model(handle)
         return handle
 
     @classmethod
@@ -190,8 +190,9 @@ class LTX2LoraLoader(io.ComfyNode):
         chosen = _lora(lora, strength, "lora")
         if chosen is None:
             return io.NodeOutput(handle)
-        components.check_lora(handle, chosen)
-        return io.NodeOutput(host.intern(handle.with_lora(chosen)))
+        handle = handle.with_lora(chosen)
+        components.check_model(handle)
+        return io.NodeOutput(host.intern(handle))
 
 
 NODES = [LTX2CheckpointLoader, LTX2ComponentLoader, LTX2LoraLoader]

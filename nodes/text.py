@@ -8,6 +8,7 @@ from ..ltx_core_impl.text_encoders.gemma import open_gemma
 from . import components, host, sockets
 from .checks import InputError, message_or_true, require_handle
 from .handles import Context, TextEncoderHandle, describe
+from .text_files import text_encoder_handle
 
 CATEGORY = "LTX-2/text"
 
@@ -28,9 +29,20 @@ class LTX2TextEncoderLoader(io.ComfyNode):
                     "text_encoder",
                     options=host.text_encoder_options(),
                     tooltip="Folder (Hugging Face layout with config.json) or single file in models/text_encoders. "
-                    "LTX-2 and LTX-2.3 need Gemma 3 12B.",
+                    "LTX-2 and LTX-2.3 need Gemma 3 12B, LTX-2.5 its own Gemma 4 "
+                    "(gemma4-12b-with-proj-ltx-2.5).",
                 ),
-                sockets.TextProjection.Input("text_projection", tooltip="From the checkpoint loader."),
+                sockets.TextProjection.Input(
+                    "text_projection",
+                    tooltip="From the checkpoint loader. For LTX-2.5 these are the connectors in the transformer file; "
+                    "the projection in the text encoder's own file is joined with them.",
+                ),
+                sockets.TextProjection.Input(
+                    "more_text_projection",
+                    optional=True,
+                    tooltip="Only for repacked LTX-2.3 sets whose connectors and projection lie in two files: the "
+                    "other one, from 'LTX-2 Load Components'.",
+                ),
             ],
             outputs=[sockets.TextEncoder.Output(display_name="text_encoder", tooltip="For 'LTX-2 Text Encode'.")],
         )
@@ -48,11 +60,12 @@ class LTX2TextEncoderLoader(io.ComfyNode):
         return repr(host.find_text_encoder(text_encoder, "text_encoder"))
 
     @classmethod
-    def execute(cls, text_encoder, text_projection) -> io.NodeOutput:
-        projection = require_handle(text_projection, "text_projection", "text_projection")
+    def execute(cls, text_encoder, text_projection, more_text_projection=None) -> io.NodeOutput:
+        parts = [require_handle(text_projection, "text_projection", "text_projection")]
+        if more_text_projection is not None:
+            parts.append(require_handle(more_text_projection, "text_projection", "more_text_projection"))
         gemma = host.find_text_encoder(text_encoder, "text_encoder")
-        components.check_text_encoder(gemma, projection)
-        return io.NodeOutput(host.intern(TextEncoderHandle(gemma=gemma, projection=projection)))
+        return io.NodeOutput(host.intern(text_encoder_handle(gemma, parts)))
 
 
 class LTX2TextEncode(io.ComfyNode):
