@@ -80,6 +80,8 @@ def tiny_models() -> dict[str, Path]:
             upscaler = golden / f"{tiny}.upscaler-{kind}.safetensors"
             if upscaler.exists():
                 models[f"latent_upscale_models/{tiny}-{name}.safetensors"] = upscaler
+    golden_25 = REPO / "tests" / "golden25"  # LTX-2.5 is published in files of its own, sorted by ComfyUI's folders
+    models |= {path.relative_to(golden_25).as_posix(): path for path in sorted(golden_25.glob("*/*.safetensors"))}
     return models
 
 
