@@ -37,7 +37,7 @@ from ..ltx_core_impl.text_encoders.duration_head import DurationHeadConfigurator
 from ..ltx_core_impl.text_encoders.gemma import load_text_encoder
 from . import host
 from .checks import InputError
-from .handles import ComponentHandle, FileRef, LoraRef, MissingComponent, ModelHandle, TextEncoderHandle
+from .handles import ComponentHandle, FileRef, MissingComponent, ModelHandle, TextEncoderHandle
 from .text_files import processor_builder
 from .versions import check_lora_fits, versions_of
 
