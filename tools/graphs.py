@@ -14,9 +14,15 @@ PROMPT = (
 NEGATIVE = (
     "blurry, out of focus, overexposed, underexposed, low contrast, washed out colors, excessive noise, "
     "grainy texture, poor lighting, flickering, motion blur, distorted proportions, unnatural skin tones, "
-    "deformed facial features, extra limbs, disfigured hands, artifacts around text, inconsistent perspective, "
-    "camera shake, mismatched lip sync, silent or muted audio, distorted voice, robotic voice, echo, "
-    "background noise, off-sync audio, jittery movement, awkward pauses, unnatural transitions, AI artifacts."
+    "deformed facial features, asymmetrical face, missing facial features, extra limbs, disfigured hands, "
+    "wrong hand count, artifacts around text, inconsistent perspective, camera shake, incorrect depth of field, "
+    "background too sharp, background clutter, distracting reflections, harsh shadows, "
+    "inconsistent lighting direction, color banding, cartoonish rendering, 3D CGI look, unrealistic materials, "
+    "uncanny valley effect, incorrect ethnicity, wrong gender, exaggerated expressions, wrong gaze direction, "
+    "mismatched lip sync, silent or muted audio, distorted voice, robotic voice, echo, background noise, "
+    "off-sync audio, incorrect dialogue, added dialogue, repetitive speech, jittery movement, awkward pauses, "
+    "incorrect timing, unnatural transitions, inconsistent framing, tilted camera, flat lighting, "
+    "inconsistent tone, cinematic oversaturation, stylized filters, or AI artifacts."
 )
 
 NOTE = """\
@@ -42,13 +48,15 @@ def text_to_video() -> Graph:
     with graph.group("2 Prompt"):
         positive = _text(graph, encoder, "Prompt", PROMPT)
         negative = _text(graph, encoder, "Negative prompt", NEGATIVE)
-    with graph.group("3 Clip and guidance"):
+    with graph.group("3 Clip"):
         clip, noise = _clip(graph)
         sigmas = graph.node("LTX2Scheduler", steps=30)
+    with graph.group("4 Guidance"):
         video = graph.node("LTX2GuidanceParameters", "Guidance of the picture", preset="LTX-2.3 video")
-        audio = graph.node("LTX2GuidanceParameters", "Guidance of the sound", preset="LTX-2.3 audio")
-    guidance = {"negative": negative, "video_guidance": video["guidance"], "audio_guidance": audio["guidance"]}
-    _sample_and_save(graph, loader, clip, noise["noise"], sigmas["sigmas"], positive, guidance)
+        audio = graph.node("LTX2GuidanceParameters", "Guidance of the sound", preset="LTX-2.3 audio", cfg=7.0)
+        guidance = {"video_guidance": video["guidance"], "audio_guidance": audio["guidance"]}
+        guider = graph.node("LTX2Guider", positive=positive, negative=negative, **guidance)
+    _sample_and_save(graph, loader, clip, noise["noise"], sigmas["sigmas"], guider["guider"])
     return graph
 
 
@@ -63,7 +71,9 @@ def text_to_video_distilled() -> Graph:
     with graph.group("3 Clip"):
         clip, noise = _clip(graph)
         sigmas = graph.node("LTX2DistilledSigmas")
-    _sample_and_save(graph, loader, clip, noise["noise"], sigmas["sigmas"], positive, {})
+    with graph.group("4 Guidance"):
+        guider = graph.node("LTX2Guider", positive=positive)
+    _sample_and_save(graph, loader, clip, noise["noise"], sigmas["sigmas"], guider["guider"])
     return graph
 
 
@@ -84,24 +94,22 @@ def _clip(graph: Graph) -> tuple[Node, Node]:
     return clip, graph.node("LTX2LatentNoise")
 
 
-def _sample_and_save(
-    graph: Graph, loader: Node, clip: Node, noise: Output, sigmas: Output, positive: Output, guidance: dict[str, Output]
-) -> None:
-    with graph.group("4 Sampling"):
-        guider = graph.node("LTX2Guider", positive=positive, **guidance)
+def _sample_and_save(graph: Graph, loader: Node, clip: Node, noise: Output, sigmas: Output, guider: Output) -> None:
+    with graph.group("5 Sampling and decoding"):
         sampler = graph.node(
             "LTX2Sampler",
             model=loader["model"],
-            guider=guider["guider"],
+            guider=guider,
             sigmas=sigmas,
             noise=noise,
             video_latent=clip["video_latent"],
             audio_latent=clip["audio_latent"],
+            video_vae=loader["video_vae"],  # for the live preview
         )
-    with graph.group("5 Decode and save"):
         images = graph.node("LTX2VideoVAEDecode", video_latent=sampler["video_latent"], video_vae=loader["video_vae"])
         mel = graph.node("LTX2AudioVAEDecode", audio_latent=sampler["audio_latent"], audio_vae=loader["audio_vae"])
         sound = graph.node("LTX2Vocoder", mel=mel["mel"], vocoder=loader["vocoder"])
+    with graph.group("6 Video file"):
         video = graph.node("CreateVideo", images=images["images"], audio=sound["audio"], fps=clip["frame_rate"])
         graph.node("SaveVideo", video=video["VIDEO"], filename_prefix="video/LTX-2", format="mp4", codec="h264")
 

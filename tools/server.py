@@ -260,10 +260,8 @@ class Server:
         """A pack, or a part of it, that fails to import leaves only a line in the log; here it is an error."""
         complaints = [line for line in self.log.splitlines() if _is_complaint(line)]
         if complaints or not any(name.startswith(NODE_PREFIX) for name in self.client.object_info()):
-            reasons = "\n".join(complaints) or "It does not mention this pack."
-            raise ServerError(
-                f"ComfyUI runs, but without all nodes of this pack. Its log says:\n{reasons}\n{self.log_tail()}"
-            )
+            reasons = "\n".join(complaints) or f"nothing about this pack. Its last lines:\n{self.log_tail()}"
+            raise ServerError(f"ComfyUI runs, but without all nodes of this pack. Its log says:\n{reasons}")
 
 
 def _is_complaint(line: str) -> bool:

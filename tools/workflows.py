@@ -30,7 +30,10 @@ OPTIONAL_SHAPE = 7  # litegraph's hollow circle
 # Sizes in pixels, as the front-end draws them.
 NODE_WIDTH, NOTE_WIDTH = 340, 460
 TITLE, SOCKET, WIDGET, TEXT_WIDGET, NOTE_LINE = 30, 20, 24, 180, 22
-GAP, GROUP_PADDING, GROUP_TITLE, TOP = 40, 20, 50, 0
+GAP, GROUP_PADDING, GROUP_TITLE = 40, 20, 50
+
+Box = tuple[list[int], list[int]]
+"""Position and size."""
 
 
 # --- UI graph ---------------------------------------------------------------------------------------------------------
@@ -47,7 +50,7 @@ def ui_graph(graph: Graph, object_info: dict[str, Any]) -> dict[str, Any]:
         output = by_id[source]["outputs"][slot]
         output["links"] = [*(output["links"] or []), link_id]
     left = min(group["bounding"][0] for group in groups)
-    y = TOP
+    y = 0
     for title, markdown in graph.notes:
         size = [NOTE_WIDTH, TITLE + NOTE_LINE * (markdown.count("\n") + 2)]
         nodes.append(_ui_note(len(nodes) + 1, title, markdown, [left - GAP - NOTE_WIDTH, y], size))
@@ -66,9 +69,7 @@ def ui_graph(graph: Graph, object_info: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _ui_node(
-    node: Node, object_info: dict[str, Any], order: int, box: tuple[list[int], list[int]], links: list[list[Any]]
-) -> dict[str, Any]:
+def _ui_node(node: Node, object_info: dict[str, Any], order: int, box: Box, links: list[list[Any]]) -> dict[str, Any]:
     """One node; the links that end in it are added to ``links``."""
     info = object_info[node.type]
     slots = input_slots(info)
@@ -146,33 +147,20 @@ def _topological(nodes: list[Node]) -> list[Node]:
     return done
 
 
-def _layout(
-    graph: Graph, object_info: dict[str, Any]
-) -> tuple[dict[int, tuple[list[int], list[int]]], list[dict[str, Any]]]:
-    """Positions and sizes by node id, and the group boxes: side by side, in each a column per step of its flow."""
-    boxes: dict[int, tuple[list[int], list[int]]] = {}
+def _layout(graph: Graph, object_info: dict[str, Any]) -> tuple[dict[int, Box], list[dict[str, Any]]]:
+    """Positions and sizes by node id, and the group boxes: groups side by side, the nodes of each under one another."""
+    boxes: dict[int, Box] = {}
     groups: list[dict[str, Any]] = []
     x = 0
     for title in dict.fromkeys(node.group for node in graph.nodes):
-        members = [node for node in graph.nodes if node.group == title]
-        depth: dict[int, int] = {}
-        for node in _topological(graph.nodes):
-            if node in members:
-                depth[node.id] = max((depth[source.id] + 1 for source in node.sources if source in members), default=0)
-        bottom = TOP
-        for column in range(max(depth.values()) + 1):
-            y = TOP + GROUP_TITLE + TITLE
-            for node in members:
-                if depth[node.id] == column:
-                    size = [NODE_WIDTH, _height(object_info[node.type])]
-                    boxes[node.id] = ([x + GROUP_PADDING + column * (NODE_WIDTH + GAP), y], size)
-                    y += size[1] + GAP + TITLE
-            bottom = max(bottom, y - GAP - TITLE)
-        columns = max(depth.values()) + 1
-        width = columns * NODE_WIDTH + (columns - 1) * GAP + 2 * GROUP_PADDING
-        bounding = [x, TOP, width, bottom - TOP + GROUP_PADDING]
-        groups.append({"id": len(groups) + 1, "title": title, "bounding": bounding, "color": "#3f789e"})
-        groups[-1] |= {"font_size": 24, "flags": {}}
+        y = GROUP_TITLE + TITLE
+        for node in (node for node in graph.nodes if node.group == title):
+            size = [NODE_WIDTH, _height(object_info[node.type])]
+            boxes[node.id] = ([x + GROUP_PADDING, y], size)
+            y += size[1] + GAP + TITLE
+        width, height = NODE_WIDTH + 2 * GROUP_PADDING, y - GAP - TITLE + GROUP_PADDING
+        group = {"id": len(groups) + 1, "title": title, "bounding": [x, 0, width, height], "color": "#3f789e"}
+        groups.append({**group, "font_size": 24, "flags": {}})
         x += width + GAP
     return boxes, groups
 

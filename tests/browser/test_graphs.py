@@ -1,0 +1,92 @@
+"""The graphs in the real front-end: dropped as a file, without missing nodes, converted to the same API prompt."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.graph import Graph, api_prompt
+from tools.provision import REPO
+from tools.workflows import ui_graph
+
+DROP = """(text) => {
+  const data = new DataTransfer();
+  data.items.add(new File([text], "graph.json", {type: "application/json"}));
+  document.querySelector("#graph-canvas").dispatchEvent(
+    new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: data}));
+}"""
+NODE_COUNT = "(count) => app.graph.nodes.length === count"
+# A node of an unknown type is drawn red and has no constructor of its own.
+MISSING = (
+    "() => app.graph.nodes.filter(n => n.has_errors || !(n.type in LiteGraph.registered_node_types)).map(n => n.type)"
+)
+# Where the front-end differs from the file in what follows from the rest, or in how it draws, the file is right too.
+DERIVED_NODE_KEYS = {"order", "size"}
+SCALE = 0.8  # of screenshots
+SLOT_KEYS = ("name", "type", "link", "links", "widget", "shape")
+
+
+def drop(page: Any, graph: dict[str, Any]) -> None:
+    page.evaluate(DROP, json.dumps(graph))
+    page.wait_for_function(NODE_COUNT, arg=len(graph["nodes"]), timeout=30_000)
+    page.wait_for_timeout(300)  # the front-end restores widget values after it has made the nodes
+
+
+def assert_opens(page: Any, graph: dict[str, Any], prompt: dict[str, Any]) -> None:
+    drop(page, graph)
+    assert page.evaluate(MISSING) == []
+    assert page.evaluate("async () => (await app.graphToPrompt()).output") == prompt
+    saved = page.evaluate("app.graph.serialize()")
+    assert (saved["links"], saved["groups"]) == (graph["links"], graph["groups"])
+    nodes = {node["id"]: node for node in saved["nodes"]}
+    for node in graph["nodes"]:
+        assert _essence(nodes[node["id"]]) == _essence(node)
+
+
+def _essence(node: dict[str, Any]) -> dict[str, Any]:
+    """What must survive opening and saving a graph."""
+    kept = {key: value for key, value in node.items() if value is not None and key not in DERIVED_NODE_KEYS}
+    for side in ("inputs", "outputs"):
+        kept[side] = [{key: slot[key] for key in SLOT_KEYS if slot.get(key)} for slot in node[side]]
+    return kept
+
+
+def test_built_graph_opens_as_described(page: Any, object_info: dict[str, Any]) -> None:
+    """The builder alone, with core nodes: a seed with its control, an optional socket, a multiline text, a note."""
+    graph = Graph("core")
+    graph.note("Read me", "# Core nodes\n\nOne | two\n---|---\na | b")
+    with graph.group("Make"):
+        text = graph.node("StringConcatenate", string_a="left\nright", string_b="x", delimiter=" ")
+        noise = graph.node("RandomNoise", title="Seed", noise_seed=2**40)
+        images = graph.node("EmptyImage", width=64, height=64, batch_size=9)
+    with graph.group("Save"):
+        video = graph.node("CreateVideo", images=images["IMAGE"], fps=25.0)
+        graph.node("SaveVideo", video=video["VIDEO"], filename_prefix=text["STRING"], format="mp4")
+    assert noise.id == 2
+    assert_opens(page, ui_graph(graph, object_info), api_prompt(graph, object_info))
+
+
+@pytest.mark.parametrize("path", sorted((REPO / "workflows").glob("*.json")), ids=lambda path: path.stem)
+def test_workflow_opens_by_drag_and_drop(page: Any, path: Path) -> None:
+    graph = json.loads(path.read_text("utf-8"))
+    prompt = json.loads((path.parent / "api" / path.name).read_text("utf-8"))
+    assert_opens(page, graph, prompt)
+    pictures = os.environ.get("LTX2_SCREENSHOTS")
+    if pictures:
+        take_picture(page, graph, Path(pictures) / f"{path.stem}.png")
+
+
+def take_picture(page: Any, graph: dict[str, Any], target: Path) -> None:
+    """The whole graph without the menus, for the README and the template browser."""
+    left = min(node["pos"][0] for node in graph["nodes"])
+    right = max(group["bounding"][0] + group["bounding"][2] for group in graph["groups"])
+    bottom = max(group["bounding"][3] for group in graph["groups"])
+    page.set_viewport_size({"width": int(SCALE * (right - left + 80)), "height": int(SCALE * (bottom + 80))})
+    page.add_style_tag(content=".comfy-menu, .graph-canvas-panel, .comfyui-body-top { visibility: hidden }")
+    drop(page, {**graph, "extra": {"ds": {"scale": SCALE, "offset": [40 - left, 60]}}})
+    page.wait_for_timeout(1000)
+    page.screenshot(path=target)

@@ -1,0 +1,61 @@
+"""One real ComfyUI server for all tests of a run that need one, started when the first of them asks."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import checkpoint_path
+from tools.provision import is_provisioned, provision
+from tools.server import Server
+
+# No tutorial, no banner, no map: a test's screenshot shows the graph.
+BROWSER_SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.UseNewMenu": "Disabled",
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+    "Comfy.VueNodes.Enabled": False,
+    "Comfy.Workflow.Persist": False,
+}
+
+
+@functools.cache
+def running_server() -> Server:
+    """The server, with folders of its own; stopped when Python ends."""
+    if not is_provisioned():
+        pytest.skip("needs a ComfyUI: python3 tools/run_tests.py makes one")
+    folder = Path(tempfile.mkdtemp(prefix="ltx2-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    settings = folder / "user" / "default" / "comfy.settings.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps(BROWSER_SETTINGS))
+    server = Server(provision(), folder=folder, options=["--extra-model-paths-config", str(_broken_models(folder))])
+    server.start()
+    atexit.register(server.stop)
+    return server
+
+
+def _broken_models(folder: Path) -> Path:
+    """Checkpoints that a user may really have, besides the good ones; returns the file that tells ComfyUI of them."""
+    checkpoints = folder / "models" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    good = checkpoint_path("2.3").read_bytes()
+    contents = {
+        "truncated": good[: len(good) // 2],
+        "empty": b"",
+        "html": b"<!DOCTYPE html><html><body>404</body></html>",
+        "lfs-pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 46139010774\n",
+        "pickle": b"PK\x03\x04" + bytes(200),
+    }
+    for name, content in contents.items():
+        (checkpoints / f"{name}.safetensors").write_bytes(content)
+    config = folder / "extra_model_paths.yaml"
+    config.write_text(f"broken:\n  base_path: {folder / 'models'}\n  checkpoints: checkpoints\n")
+    return config
