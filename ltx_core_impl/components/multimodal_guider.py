@@ -9,6 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .guiders import CFGGuider, CFGStarRescalingGuider, LtxAPGGuider
+
+CFG_RULES = ("cfg", "cfg_star", "apg")
+"""How the negative prompt is used: plain, against its optimally scaled prediction (CFG-Zero*), or projected (APG)."""
+
 
 @dataclass(frozen=True)
 class MultiModalGuiderParams:
@@ -21,6 +26,9 @@ class MultiModalGuiderParams:
         rescale_scale: how far the standard deviation is pulled back to the conditional one, in [0, 1].
         modality_scale: away from the prediction that does not see the other modality; 1 is off.
         skip_step: after each guided step this many steps reuse the last prediction.
+        cfg_rule: one of ``CFG_RULES``.
+        apg_eta: weight that APG gives to guidance parallel to the prediction; 1 keeps it, 0 removes it.
+        apg_norm_threshold: largest norm of APG's guidance; 0 does not limit it.
     """
 
     cfg_scale: float = 1.0
@@ -29,8 +37,13 @@ class MultiModalGuiderParams:
     rescale_scale: float = 0.0
     modality_scale: float = 1.0
     skip_step: int = 0
+    cfg_rule: str = "cfg"
+    apg_eta: float = 1.0
+    apg_norm_threshold: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.cfg_rule not in CFG_RULES:
+            raise ValueError(f"cfg_rule is '{self.cfg_rule}'; it is one of {', '.join(CFG_RULES)}.")
         if self.skip_step < 0:
             raise ValueError(f"skip_step counts steps that are skipped; it cannot be negative ({self.skip_step}).")
         if self.stg_blocks is not None:
@@ -72,6 +85,12 @@ class MultiModalGuider:
         """The guider in force at a noise level: always this one."""
         return self
 
+    def _cfg_guider(self) -> CFGGuider | CFGStarRescalingGuider | LtxAPGGuider:
+        params = self.params
+        if params.cfg_rule == "apg":
+            return LtxAPGGuider(params.cfg_scale, eta=params.apg_eta, norm_threshold=params.apg_norm_threshold)
+        return {"cfg": CFGGuider, "cfg_star": CFGStarRescalingGuider}[params.cfg_rule](params.cfg_scale)
+
     def calculate(
         self,
         cond: Tensor,
@@ -90,7 +109,7 @@ class MultiModalGuider:
         params, c = self.params, cond.float()
         prediction = c.clone()
         if uncond is not None:
-            prediction += (params.cfg_scale - 1.0) * (c - uncond.float())
+            prediction += self._cfg_guider().delta(c, uncond.float())
         if perturbed is not None:
             prediction += params.stg_scale * (c - perturbed.float())
         if isolated is not None:

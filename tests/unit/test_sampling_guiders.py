@@ -155,3 +155,16 @@ def test_wrong_values_are_refused() -> None:
         MultiModalGuiderFactory({})
     with pytest.raises(ValueError, match="skip_step"):
         MultiModalGuiderParams(skip_step=-1)
+
+
+def test_the_multi_modal_guider_offers_every_way_to_use_the_negative_prompt() -> None:
+    rules = {
+        "cfg": CFGGuider(3.0),
+        "cfg_star": CFGStarRescalingGuider(3.0),
+        "apg": LtxAPGGuider(3.0, eta=0.5, norm_threshold=1.0),
+    }
+    for name, guider in rules.items():
+        params = MultiModalGuiderParams(cfg_scale=3.0, cfg_rule=name, apg_eta=0.5, apg_norm_threshold=1.0)
+        assert torch.equal(MultiModalGuider(params).calculate(C, uncond=U), C + guider.delta(C, U))
+    with pytest.raises(ValueError, match="cfg_rule is 'plain'"):
+        MultiModalGuiderParams(cfg_rule="plain")
