@@ -27,7 +27,6 @@ from ..ltx_core_impl.model.transformer import (
 from ..ltx_core_impl.model.upsampler import LatentUpsamplerConfigurator
 from ..ltx_core_impl.model.video_vae import (
     PerChannelStatistics,
-    TilingConfig,
     VideoDecoderConfigurator,
     VideoEncoderConfigurator,
 )
@@ -201,12 +200,17 @@ def _part(handle: ComponentHandle, part: str, working_memory: int = 0, dtype: to
 
 def video_encoder(handle: ComponentHandle, pixels: int) -> Any:
     """Context manager: the encoder, with room for ``pixels`` (frames x height x width of a tile)."""
-    return _part(handle, "video_encoder", working_memory=_vae_memory(pixels))
+    return _part(handle, "video_encoder", working_memory=convolution_memory(pixels))
 
 
-def video_decoder(handle: ComponentHandle, tile: int) -> Any:
-    """Context manager: the decoder, with room for a tile of ``tile`` pixels."""
-    return _part(handle, "video_decoder", working_memory=_vae_memory(tile))
+def video_decoder(handle: ComponentHandle, working_memory: int) -> Any:
+    """Context manager: the decoder, with this many bytes of room for its work."""
+    return _part(handle, "video_decoder", working_memory=working_memory)
+
+
+def video_decoder_bytes(handle: ComponentHandle) -> int:
+    """Size of the decoder's weights."""
+    return _stored_bytes([handle.file.path], "video_decoder", host.compute_dtype(host.compute_device()))
 
 
 def audio_encoder(handle: ComponentHandle) -> Any:
@@ -264,6 +268,11 @@ def _stored_bytes(paths: Sequence[str], part: str, dtype: torch.dtype) -> int:
     return stored * dtype.itemsize // torch.bfloat16.itemsize
 
 
+def convolution_memory(pixels: int) -> int:
+    """Room for the convolutional VAEs' activations of a tile: about 64 values per pixel at the widest point."""
+    return pixels * 64 * host.compute_dtype(host.compute_device()).itemsize
+
+
 def bytes_per_row(handle: ModelHandle, video: StageModality | None, audio: StageModality | None) -> int:
     """Room that one batch row of a forward pass needs: about 16 copies of the residual streams."""
     options, itemsize = transformer_options(handle), transformer_dtype(handle).itemsize
@@ -273,20 +282,6 @@ def bytes_per_row(handle: ModelHandle, video: StageModality | None, audio: Stage
         * itemsize
         * sum(one.tools.target_shape.token_count() * stream.dim for one, stream in streams if one is not None)
     )
-
-
-def _vae_memory(pixels: int) -> int:
-    """Room for the activations of a tile: about 64 values per pixel at the widest point."""
-    return pixels * 64 * host.compute_dtype(host.compute_device()).itemsize
-
-
-def tile_pixels(tiling: TilingConfig | None, frames: int, height: int, width: int) -> int:
-    """Pixels of the largest tile of a clip."""
-    if tiling is not None and tiling.temporal is not None:
-        frames = min(frames, tiling.temporal.size)
-    if tiling is not None and tiling.spatial is not None:
-        height, width = min(height, tiling.spatial.size), min(width, tiling.spatial.size)
-    return frames * height * width
 
 
 # Text

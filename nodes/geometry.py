@@ -11,7 +11,8 @@ import torch
 
 from ..ltx_core_impl.components.patchifiers import AudioPatchifier
 from ..ltx_core_impl.model.audio_vae import AudioDecoderConfigurator
-from ..ltx_core_impl.model.video_vae import VideoEncoderConfigurator
+from ..ltx_core_impl.model.video_vae import DiffusionVideoDecoder, VideoDecoderConfigurator, VideoEncoderConfigurator
+from ..ltx_core_impl.model.video_vae.diffusion import DiffusionDecoderParams
 from ..ltx_core_impl.types import AudioLatentShape, SpatioTemporalScaleFactors, VideoLatentShape, VideoPixelShape
 from .handles import ComponentHandle
 
@@ -63,6 +64,18 @@ def video_geometry(vae: ComponentHandle | None) -> VideoGeometry:
 def audio_geometry(vae: ComponentHandle | None) -> AudioGeometry:
     """Of an audio VAE; of the published ones when none is connected."""
     return AudioGeometry() if vae is None else _audio_geometry(vae.config)
+
+
+def diffusion_params(vae: ComponentHandle) -> DiffusionDecoderParams | None:
+    """Sizes of a video VAE's diffusion decoder (LTX-2.5); None when its decoder is convolutional."""
+    return _diffusion_params(vae.config)
+
+
+@lru_cache(maxsize=16)
+def _diffusion_params(config: str) -> DiffusionDecoderParams | None:
+    with torch.device("meta"):
+        decoder = VideoDecoderConfigurator.from_config(json.loads(config))
+    return decoder.params if isinstance(decoder, DiffusionVideoDecoder) else None
 
 
 @lru_cache(maxsize=16)

@@ -121,6 +121,16 @@ def attention_backend() -> str | None:
     return None
 
 
+def grantable_memory() -> int:
+    """Bytes of the compute device that ComfyUI can give to one job: what is free, and what other models would leave."""
+    device = mm.get_torch_device()
+    free = int(mm.get_free_memory(device))
+    if device.type == "cpu":
+        return free
+    leaving = sum(model.model_loaded_memory() for model in mm.current_loaded_models if model.device == device)
+    return max(0, free + leaving - int(mm.extra_reserved_memory()))
+
+
 def rows_at_once(bytes_per_row: int) -> int | None:
     """How many batch rows a forward pass may have so that it takes a quarter of the device at most; None: any."""
     device = mm.get_torch_device()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..ltx_core_impl.model.video_vae import SpatialTiling, TemporalTiling, TilingConfig, decode_video
+from ..ltx_core_impl.model.video_vae import DiffusionVideoDecoder, decode_video
 from . import components, host, sockets
-from .checks import InputError, check_frames, check_grid, latent_samples, message_or_true, require_handle
+from .checks import InputError, check_between, check_frames, check_grid, latent_samples, message_or_true, require_handle
 from .geometry import video_geometry
 from .handles import describe
+from .vae_tiling import TileSizes, convolution_tiling, decode_plan
+from .versions import check_latent_fits, latent_version
 
 CATEGORY = "LTX-2/video"
 
@@ -52,17 +54,10 @@ def _tiling_inputs(tile: int, overlap: int, frames: int, frame_overlap: int, pur
     ]
 
 
-def tiling_config(tile_size: int, tile_overlap: int, temporal_size: int, temporal_overlap: int) -> TilingConfig | None:
-    """The tiling that the widgets ask for; None for none. Raises ValueError with the nearest valid value."""
-    spatial = SpatialTiling(size=tile_size, overlap=tile_overlap) if tile_size else None
-    temporal = TemporalTiling(size=temporal_size, overlap=temporal_overlap) if temporal_size else None
-    return TilingConfig(spatial=spatial, temporal=temporal) if spatial or temporal else None
-
-
 def _check_tiling(*values: int | None) -> bool | str:
     if any(value is None for value in values):
         return True
-    return message_or_true(lambda: tiling_config(*values))
+    return message_or_true(lambda: TileSizes(*values).together())
 
 
 class LTX2VideoVAEEncode(io.ComfyNode):
@@ -102,7 +97,7 @@ class LTX2VideoVAEEncode(io.ComfyNode):
         cls, images, video_vae, tile_size, tile_overlap, temporal_size, temporal_overlap, frame_rate
     ) -> io.NodeOutput:
         handle = require_handle(video_vae, "video_vae", "video_vae")
-        tiling = tiling_config(tile_size, tile_overlap, temporal_size, temporal_overlap)
+        tiling = convolution_tiling(handle, TileSizes(tile_size, tile_overlap, temporal_size, temporal_overlap))
         if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[-1] < 3:
             raise InputError(f"images needs pictures (frames, height, width, 3 colours); it got {describe(images)}.")
         scale = video_geometry(handle).scale
@@ -113,7 +108,7 @@ class LTX2VideoVAEEncode(io.ComfyNode):
         with components.video_encoder(handle, pixels=video[0, 0].numel()) as encoder:
             latent = encoder.tiled_encode(components.like(video, encoder), tiling)
         latent = latent.float().to(host.output_device())
-        return io.NodeOutput({"samples": latent, "type": "video", "frame_rate": frame_rate})
+        return io.NodeOutput({"samples": latent, "type": "video", "frame_rate": frame_rate, **latent_version(handle)})
 
 
 class LTX2VideoVAEDecode(io.ComfyNode):
@@ -135,7 +130,23 @@ class LTX2VideoVAEDecode(io.ComfyNode):
                     default=0,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
-                    tooltip="Seed of the noise that some decoders add; most decoders ignore it.",
+                    tooltip="Seed of the noise that some decoders start from (LTX-2.5) or add; most ignore it.",
+                ),
+                io.Boolean.Input(
+                    "auto_tiles",
+                    default=True,
+                    optional=True,
+                    tooltip="For the diffusion decoder of LTX-2.5: choose the tiles by the free memory. Off: the tile "
+                    "widgets count; it needs overlaps of 160 px and 40 frames. Convolutional decoders ignore this.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=0,
+                    min=0,
+                    max=100,
+                    optional=True,
+                    tooltip="Denoising steps of the diffusion decoder of LTX-2.5. 0 = as the file says (1), which is "
+                    "what it was trained for. Convolutional decoders ignore this.",
                 ),
             ],
             outputs=[io.Image.Output(display_name="images", tooltip="Frames; several clips follow one another.")],
@@ -147,10 +158,19 @@ class LTX2VideoVAEDecode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, video_latent, video_vae, tile_size, tile_overlap, temporal_size, temporal_overlap, noise_seed
+        cls,
+        video_latent,
+        video_vae,
+        tile_size,
+        tile_overlap,
+        temporal_size,
+        temporal_overlap,
+        noise_seed,
+        auto_tiles=True,
+        steps=0,
     ) -> io.NodeOutput:
         handle = require_handle(video_vae, "video_vae", "video_vae")
-        tiling = tiling_config(tile_size, tile_overlap, temporal_size, temporal_overlap)
+        check_between("steps", steps, 0, 100)
         samples = latent_samples(video_latent, "video", "video_latent")
         geometry = video_geometry(handle)
         if samples.shape[1] != geometry.channels:
@@ -158,17 +178,22 @@ class LTX2VideoVAEDecode(io.ComfyNode):
                 f"video_latent has {samples.shape[1]} channels; this video VAE decodes {geometry.channels}. "
                 "Use the video VAE of the model that made the latent."
             )
+        check_latent_fits(video_latent, handle, "video_latent")
         batch, _, frames, height, width = samples.shape
         clip = geometry.pixel_frames(frames)
         size = (height * geometry.scale.height, width * geometry.scale.width)
         images = torch.empty((batch * clip, *size, 3), device=host.output_device())
         progress = host.Progress(len(images))
-        with components.video_decoder(handle, tile=components.tile_pixels(tiling, clip, *size)) as decoder:
+        sizes = TileSizes(tile_size, tile_overlap, temporal_size, temporal_overlap)
+        plan = decode_plan(handle, (frames, height, width), sizes, auto_tiles)
+        with components.video_decoder(handle, plan.working_memory) as decoder:
+            if steps and isinstance(decoder, DiffusionVideoDecoder):
+                decoder = decoder.with_steps(steps)
             filled = 0
             for index in range(batch):
                 generator = torch.Generator().manual_seed(noise_seed + index)
                 latent = components.like(samples[index : index + 1], decoder)
-                for chunk in decode_video(latent, decoder, tiling, generator=generator, dtype=torch.float32):
+                for chunk in decode_video(latent, decoder, plan.tiling, generator=generator, dtype=torch.float32):
                     images[filled : filled + len(chunk)] = chunk
                     filled += len(chunk)
                     progress(filled)

@@ -1,7 +1,15 @@
 """Diffusion video decoder of LTX-2.5 (spec 03 §13)."""
 
-from .auto_tiling import auto_tiling
+from .auto_tiling import auto_tiling, working_bytes
 from .decoder import DiffusionVideoDecoder
 from .params import DiffusionDecoderParams
+from .tiles import diffusion_plan, required_overlaps
 
-__all__ = ["DiffusionDecoderParams", "DiffusionVideoDecoder", "auto_tiling"]
+__all__ = [
+    "DiffusionDecoderParams",
+    "DiffusionVideoDecoder",
+    "auto_tiling",
+    "diffusion_plan",
+    "required_overlaps",
+    "working_bytes",
+]

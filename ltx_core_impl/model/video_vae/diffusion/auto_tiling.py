@@ -49,7 +49,7 @@ def auto_tiling(
 
     best: tuple[tuple[int, ...], tuple[_Candidate, ...]] | None = None
     for tile in product(frames, height, width):
-        if _bytes_needed(params, latent_size, tile, live_activations) > usable:
+        if _bytes_needed(params, latent_size, _sizes(tile), live_activations) > usable:
             continue
         volume = math.prod(axis.size for axis in tile)
         count = math.prod(axis.count for axis in tile)
@@ -58,7 +58,7 @@ def auto_tiling(
             best = rank, tile
     if best is None:
         smallest = (frames[0], height[0], width[0])
-        missing = _bytes_needed(params, latent_size, smallest, live_activations) - usable
+        missing = _bytes_needed(params, latent_size, _sizes(smallest), live_activations) - usable
         raise ValueError(
             f"The diffusion decoder needs {missing / GIB:.1f} GiB more free memory for this video, even with the "
             "smallest tiles. Free memory, or decode with the convolutional VAE, or make a smaller or shorter video."
@@ -70,6 +70,22 @@ def auto_tiling(
             for axis, overlap in zip(best[1], overlaps, strict=True)
         )
     )
+
+
+def working_bytes(
+    params: DiffusionDecoderParams,
+    latent_size: Size,
+    tiling: PerAxisTiling | None,
+    live_activations: float = LIVE_ACTIVATIONS,
+) -> int:
+    """Memory that decoding a latent of (frames, height, width) with these tiles needs besides the weights."""
+    whole = tuple(length * step for length, step in zip(latent_size, params.scale_factors, strict=True))
+    axes = (None, None, None) if tiling is None else (tiling.frames, tiling.height, tiling.width)
+    tile = tuple(
+        min(axis.size, length) if axis is not None and axis.is_tiled else length
+        for axis, length in zip(axes, whole, strict=True)
+    )
+    return stage_feature_bytes(params, latent_size) + _bytes_needed(params, latent_size, tile, live_activations)
 
 
 def stage_feature_bytes(params: DiffusionDecoderParams, latent_size: Size) -> int:
@@ -92,11 +108,14 @@ def _candidates(params: DiffusionDecoderParams, latent_size: Size, axis: int) ->
     ]
 
 
-def _bytes_needed(
-    params: DiffusionDecoderParams, latent_size: Size, tile: tuple[_Candidate, ...], live_activations: float
-) -> int:
-    """Memory of one tile's activations and of the frames that are being blended."""
+def _sizes(tile: tuple[_Candidate, ...]) -> Size:
     frames, height, width = (axis.size for axis in tile)
+    return frames, height, width
+
+
+def _bytes_needed(params: DiffusionDecoderParams, latent_size: Size, tile: Size, live_activations: float) -> int:
+    """Memory of the activations of one tile, in frames and pixels, and of the frames that are being blended."""
+    frames, height, width = tile
     scale = params.scale_factors
     picture = latent_size[1] * scale.height * latent_size[2] * scale.width
     blending = 2 * frames * picture * params.out_channels * ELEMENT_BYTES

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -67,6 +68,18 @@ class DiffusionVideoDecoder(nn.Module):
         self.norm_out = nn.RMSNorm(channels, eps=NORM_EPS)
         self.conv_out = nn.Linear(channels, patch_channels)
         self.register_load_state_dict_pre_hook(lambda module, state, prefix, *_: fold_gates(state, prefix))
+
+    def with_steps(self, steps: int) -> DiffusionVideoDecoder:
+        """The same decoder, its weights shared, with another number of denoising steps.
+
+        Raises:
+            ValueError: fewer than one step.
+        """
+        if steps < 1:
+            raise ValueError(f"The diffusion decoder takes at least 1 step; got {steps}.")
+        decoder = copy.copy(self)
+        decoder.params = replace(self.params, num_inference_steps=steps)
+        return decoder
 
     def forward(self, latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Decode ``(B, C, f, h, w)`` into ``(B, 3, 8(f-1)+1, 32h, 32w)`` in about [-1, 1], in the latent's dtype.
