@@ -33,7 +33,7 @@ from tools.provision import PACK_NAME, REPO, Host, host_folder
 LOCALHOST = "127.0.0.1"
 NODE_PREFIX = "LTX2"
 STARTUP_SECONDS = 300
-STOP_SECONDS = 15
+STOP_SECONDS = 10
 # A run that prints nothing for this long is stuck: the tiny models need seconds, and large ones report every block.
 SILENCE_SECONDS = 600
 
