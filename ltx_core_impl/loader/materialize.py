@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..quantization.formats import INPUT_SCALE_NAMES, SCALE_NAMES, StoredFormat, parse_comfy_quant
+from ..quantization.formats import INPUT_SCALE_NAMES, SCALE_NAMES, ComfyQuant, StoredFormat, parse_comfy_quant
 from ..quantization.fp8 import cast_to_fp8, dequantize, quantize_weight
 from ..quantization.linear import CastLinear, ScaledLinear
 from ..quantization.nvfp4 import dequantize_nvfp4
 from .dtypes import FP8
-from .errors import CheckpointError
+from .errors import UnsupportedFormatError
 from .fusion import delta_dtype, fuse_plain, fuse_scaled
 from .plan import KeyRules, Source, Step
 from .state_dict import StateDict
@@ -88,16 +88,18 @@ class Materializer:
 
     def _other(self, module: nn.Module, step: Step) -> Tensor:
         value = self.reader.read(step.source)
-        if isinstance(module, CastLinear) and module.casts_bias:
-            return value if value.dtype in FP8 else cast_to_fp8(value)
-        return self._cast(value)
+        if isinstance(module, CastLinear):
+            if value.dtype in FP8:
+                return value
+            return cast_to_fp8(value) if module.casts_bias else self._cast(value)
+        return value.to(self.dtype or torch.bfloat16) if value.dtype in FP8 else self._cast(value)
 
     def _weight(self, module: nn.Module, step: Step) -> Tensor:
         if isinstance(module, ScaledLinear):
             return self._scaled_weight(module, step)
         if isinstance(module, CastLinear):
             return self._cast_weight(step)
-        value = self._dequantized(step)
+        value = self._dequantized(step, self.dtype or torch.bfloat16)
         target = self.dtype if self.dtype and value.is_floating_point() else value.dtype
         delta = self.deltas(step.module_name, target)
         return self._cast(value) if delta is None else fuse_plain(value, delta, target)
@@ -105,7 +107,7 @@ class Materializer:
     def _scaled_weight(self, layer: ScaledLinear, step: Step) -> Tensor:
         scale, input_scale = self._auxiliary(step, SCALE_NAMES), self._auxiliary(step, INPUT_SCALE_NAMES)
         if step.format in (StoredFormat.PLAIN, StoredFormat.NVFP4):
-            value = self._dequantized(step)
+            value = self._dequantized(step, self.dtype or torch.bfloat16)
             delta = self.deltas(step.module_name, value.dtype)
             codes, scale = quantize_weight(value if delta is None else fuse_plain(value, delta, value.dtype))
         else:
@@ -117,19 +119,21 @@ class Materializer:
             elif codes.dtype != torch.float8_e4m3fn:  # e5m2 weights have no scaled multiplication with every input
                 codes, scale = quantize_weight(dequantize(codes, scale, torch.float32))
         layer.set_scales(scale, input_scale)
-        layer.full_precision = self._wants_full_precision(step)
+        comfy = self._comfy_quant(step)
+        layer.full_precision = comfy is not None and comfy.full_precision_matrix_mult
         return codes
 
     def _cast_weight(self, step: Step) -> Tensor:
-        value = self._dequantized(step) if step.format is not StoredFormat.FP8 else self.reader.read(step.source)
-        value = value if value.dtype in FP8 else cast_to_fp8(value)
+        if step.format is StoredFormat.FP8:
+            value = self.reader.read(step.source)
+        else:  # scales are folded in by way of bf16, whatever the build dtype
+            value = cast_to_fp8(self._dequantized(step, torch.bfloat16))
         delta = self.deltas(step.module_name, delta_dtype(value.dtype))
         return value if delta is None else fuse_plain(value, delta, value.dtype)
 
-    def _dequantized(self, step: Step) -> Tensor:
-        """The weight without scales: as stored when it has none, else in the build dtype or bf16."""
+    def _dequantized(self, step: Step, wide: torch.dtype) -> Tensor:
+        """The weight without scales: as stored when it is not quantised, else in dtype ``wide``."""
         value = self.reader.read(step.source)
-        wide = self.dtype or torch.bfloat16
         if step.format is StoredFormat.SCALED_FP8:
             return dequantize(value, self._auxiliary(step, SCALE_NAMES), wide)
         if step.format is StoredFormat.FP8:
@@ -140,17 +144,20 @@ class Materializer:
             try:
                 return dequantize_nvfp4(value, *scales, (rows, columns), wide)
             except ValueError as error:
-                raise CheckpointError(f"{step.source.header.path}: {step.name}: {error}") from error
+                raise UnsupportedFormatError(f"{step.source.header.path}: {step.name}: {error}") from error
         return value
 
     def _auxiliary(self, step: Step, names: tuple[str, ...]) -> Tensor | None:
         return next((self.reader.read(step.auxiliary[name]) for name in names if name in step.auxiliary), None)
 
-    def _wants_full_precision(self, step: Step) -> bool:
+    def _comfy_quant(self, step: Step) -> ComfyQuant | None:
         raw = self._auxiliary(step, ("comfy_quant",))
         if raw is None:
-            return step.comfy is not None and step.comfy.full_precision_matrix_mult
-        return parse_comfy_quant(bytes(raw.flatten().tolist()), step.module_name).full_precision_matrix_mult
+            return step.comfy
+        try:
+            return parse_comfy_quant(raw.cpu().numpy().tobytes(), step.module_name)
+        except ValueError as error:
+            raise UnsupportedFormatError(f"{step.source.header.path}: {error}") from error
 
     def _cast(self, value: Tensor) -> Tensor:
         return value.to(self.dtype) if self.dtype and value.is_floating_point() else value

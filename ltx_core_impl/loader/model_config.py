@@ -12,7 +12,6 @@ from .version import ModelVersion
 _SECTIONS = {
     "transformer": "transformer",
     "embeddings_processor": "transformer",
-    "video_embeddings_processor": "transformer",
     "video_encoder": "vae",
     "video_decoder": "vae",
     "audio_encoder": "audio_vae",

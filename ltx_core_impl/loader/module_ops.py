@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -29,6 +30,20 @@ def component_of(configurator: ModelConfigurator) -> str | None:
     return getattr(configurator, "component", None)
 
 
+@contextmanager
+def _config_errors(configurator: ModelConfigurator) -> Iterator[None]:
+    """Say in a sentence what a configurator stumbled over; what it refuses in its own words passes through."""
+    name = component_of(configurator) or getattr(configurator, "__name__", "model")
+    try:
+        yield
+    except (ValueError, NotImplementedError):
+        raise
+    except KeyError as error:
+        raise ConfigError(f"{error} is missing, which the {name} needs; use the file as published") from error
+    except (TypeError, AttributeError, IndexError, RuntimeError, ArithmeticError) as error:
+        raise ConfigError(f"the config does not describe a {name}: {type(error).__name__}: {error}") from error
+
+
 def complete_config(
     configurator: ModelConfigurator, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
 ) -> Mapping[str, Any]:
@@ -38,17 +53,13 @@ def complete_config(
         shapes: by the model's own names.
 
     Raises:
-        ConfigError: a tensor that this needs is not there.
+        ConfigError: a key or tensor that this needs is missing, or has the wrong type.
     """
     complete = getattr(configurator, "complete_config", None)
     if complete is None:
         return config
-    try:
+    with _config_errors(configurator):
         return complete(config, shapes)
-    except (KeyError, IndexError, ZeroDivisionError) as error:
-        raise ConfigError(
-            f"the {component_of(configurator)} cannot be sized from its tensors ({error!r}); use the published file"
-        ) from error
 
 
 def create_meta_model(
@@ -60,18 +71,8 @@ def create_meta_model(
         ConfigError: a key the configurator needs is missing or has the wrong type.
         ValueError, NotImplementedError: the configurator refuses a value, in its own words.
     """
-    name = component_of(configurator) or getattr(configurator, "__name__", "model")
-    try:
-        with torch.device("meta"):
-            model = configurator.from_config(config)
-    except (ValueError, NotImplementedError):
-        raise
-    except KeyError as error:
-        raise ConfigError(
-            f"the config has no key {error}, which the {name} needs; use the file as published"
-        ) from error
-    except (TypeError, AttributeError, IndexError, RuntimeError, OverflowError, ZeroDivisionError) as error:
-        raise ConfigError(f"the config does not describe a {name}: {type(error).__name__}: {error}") from error
+    with _config_errors(configurator), torch.device("meta"):
+        model = configurator.from_config(config)
     for operation in module_ops:
         if operation.matcher(model):
             model = operation.mutator(model)

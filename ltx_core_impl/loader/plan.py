@@ -18,6 +18,7 @@ from ..quantization.formats import (
     StoredFormat,
     StoredTensor,
     comfy_quant_layers,
+    comfy_quant_of,
     logical_shape,
     stored_format,
 )
@@ -26,7 +27,7 @@ from .checkpoint import Checkpoint
 from .dtypes import torch_dtype
 from .errors import MissingTensorsError, ShapeMismatchError, UnsupportedFormatError
 from .header import Header
-from .key_maps.layouts import COMPONENTS
+from .key_maps.layouts import COMPONENTS, TRANSFORMER_PREFIXES
 from .sd_ops import KeyValueOperationResult
 
 _SHOWN = 5
@@ -137,26 +138,32 @@ def _persistent_tensors(model: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def _step(
-    path: str, leaf: str, sources: Mapping[str, Source], comfy: Mapping[str, ComfyQuant], checkpoint: Checkpoint
+    path: str, leaf: str, sources: Mapping[str, Source], comfy: Mapping[str, object], checkpoint: Checkpoint
 ) -> Step:
     source = sources[f"{path}.{leaf}" if path else leaf]
     if leaf != "weight":
         return Step(path, leaf, source, StoredFormat.PLAIN, {})
     auxiliary = {name: sources[f"{path}.{name}"] for name in AUXILIARY_NAMES if f"{path}.{name}" in sources}
     try:
+        described = comfy_quant_of(comfy[path], path) if path in comfy else None
         form = stored_format(path, source.stored, {name: aux.stored for name, aux in auxiliary.items()})
     except ValueError as error:
         raise UnsupportedFormatError(f"{checkpoint.path}: {error}") from error
-    layer = source.key.removesuffix(".weight")
-    described = comfy.get(layer) or comfy.get(path)
     return Step(path, leaf, source, form, auxiliary, described)
 
 
-def _comfy_layers(checkpoint: Checkpoint) -> Mapping[str, ComfyQuant]:
+def _comfy_layers(checkpoint: Checkpoint) -> Mapping[str, object]:
+    """ComfyUI's layer descriptions, also under their names without a prefix: some files name layers without it."""
     try:
-        return comfy_quant_layers(checkpoint.json_metadata("_quantization_metadata"))
+        layers = comfy_quant_layers(checkpoint.json_metadata("_quantization_metadata"))
     except ValueError as error:
         raise UnsupportedFormatError(f"{checkpoint.path}: {error}") from error
+    return {
+        layer.removeprefix(prefix): description
+        for layer, description in layers.items()
+        for prefix in TRANSFORMER_PREFIXES
+        if layer.startswith(prefix)
+    }
 
 
 def _missing(checkpoint: Checkpoint, component: str, missing: list[str], total: int) -> MissingTensorsError:

@@ -136,7 +136,9 @@ class BlockStreamer:
         """Take the weights of block ``index`` back, and fetch the next block's while it computes."""
         for slot in self._homes[index]:
             slot.put(slot.tensor)
-        buffer = next(buffer for buffer in self._buffers if buffer.owner == index)
+        buffer = next((buffer for buffer in self._buffers if buffer.owner == index), None)
+        if buffer is None:  # another hook refused the block before it had its weights
+            return
         if self._cuda:
             buffer.computed = torch.cuda.current_stream(self.device).record_event()
         if len(self._homes) > 1:

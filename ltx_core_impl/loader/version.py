@@ -108,10 +108,14 @@ def _evidence(shapes: Shapes, complete: bool) -> list[tuple[str, frozenset[Model
     found += _by_value("adaln_single.linear.weight", shapes, lambda shape: shape[0] / shape[1], {6: _OLD, 9: _NEW})
     if complete and f"{block}ff.net.0.proj.weight" in shapes and f"{block}ff.net.0.proj.bias" not in shapes:
         found.append((f"{block}ff.net.0.proj without bias", _LATEST))
-    for key in ("vae.encoder.conv_out.conv.weight", "encoder.conv_out.conv.weight"):
-        if len(shapes.get(key, ())) == 5:
-            known = {2048: _OLD, 1024: _NEW}
-            found += [(key, known[shapes[key][1]])] if shapes[key][1] in known else []
+    widths = {
+        "vae.encoder.conv_out.conv.weight": {2048: _OLD, 1024: _NEW},
+        "encoder.conv_out.conv.weight": {2048: _OLD, 1024: _NEW},
+        "video_embeddings_connector.learnable_registers": {3840: _OLD, 4096: _NEW},
+    }
+    for key, known in widths.items():  # telling at full size only
+        width = shapes.get(key, (0, 0))[1:2]
+        found += [(f"{key} {shapes[key]}", known[width[0]])] if width and width[0] in known else []
     return found + _vae_decoder(shapes) + _stripped_vocoder(shapes)
 
 

@@ -17,6 +17,9 @@ AUXILIARY_NAMES = (*SCALE_NAMES, *INPUT_SCALE_NAMES, "weight_scale_2", "comfy_qu
 """Leaf names that stand beside a quantised ``weight``; ``scale_…`` are the legacy ComfyUI spellings."""
 
 MAX_COMFY_QUANT_BYTES = 4096
+COMFY_FORMATS = ("float8_e4m3fn", "float8_e5m2", "nvfp4")
+
+_SCALAR = ((), (1,))
 
 
 class StoredFormat(Enum):
@@ -49,10 +52,13 @@ def stored_format(layer: str, weight: StoredTensor, auxiliary: Mapping[str, Stor
         ValueError: a format that is not supported, or an incomplete one; the message names layer and format.
     """
     scale = next((auxiliary[name] for name in SCALE_NAMES if name in auxiliary), None)
+    for name in (*INPUT_SCALE_NAMES, "weight_scale_2"):
+        if name in auxiliary and auxiliary[name].shape not in _SCALAR:
+            raise ValueError(f"{layer} has a {name} of shape {auxiliary[name].shape}; a single number is supported")
     if weight.dtype in FP8_DTYPES:
         if scale is None:
             return StoredFormat.FP8
-        if scale.shape not in ((), (1,)):
+        if scale.shape not in _SCALAR:
             raise ValueError(
                 f"{layer} is fp8 with scales of shape {scale.shape}; only one scale per tensor is supported"
             )
@@ -61,6 +67,8 @@ def stored_format(layer: str, weight: StoredTensor, auxiliary: Mapping[str, Stor
         if scale is None or "weight_scale_2" not in auxiliary:
             lacking = "weight_scale" if scale is None else "weight_scale_2"
             raise ValueError(f"{layer} is stored as packed 4-bit values without its {lacking}; only nvfp4 is supported")
+        if scale.dtype not in (torch.float8_e4m3fn, torch.uint8):
+            raise ValueError(f"{layer} is packed in 4 bits with scales in {scale.dtype}; only nvfp4 is supported")
         return StoredFormat.NVFP4
     if weight.dtype == torch.int8:
         raise ValueError(
@@ -81,7 +89,9 @@ def logical_shape(weight: StoredTensor, form: StoredFormat) -> tuple[int, ...]:
 
 
 def parse_comfy_quant(raw: bytes, layer: str) -> ComfyQuant:
-    """The JSON of a ``comfy_quant`` tensor; ``ValueError`` when it is none."""
+    """The JSON of a ``comfy_quant`` tensor; ``ValueError`` when it is none, or of a format that is not supported."""
+    if len(raw) > MAX_COMFY_QUANT_BYTES:
+        raise ValueError(f"{layer}.comfy_quant has {len(raw)} bytes, at most {MAX_COMFY_QUANT_BYTES} are read")
     try:
         return comfy_quant_of(json.loads(raw.decode("utf-8")), layer)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -91,15 +101,18 @@ def parse_comfy_quant(raw: bytes, layer: str) -> ComfyQuant:
 def comfy_quant_of(value: object, layer: str) -> ComfyQuant:
     """A layer's description, given as an object or (as ComfyUI's guide shows it) as the bare format name."""
     if isinstance(value, str):
-        return ComfyQuant(value)
-    if isinstance(value, dict) and isinstance(value.get("format"), str):
-        return ComfyQuant(value["format"], value.get("full_precision_matrix_mult") is True)
-    raise ValueError(f"the quantisation of {layer} is {value!r:.200}; an object with 'format' is needed")
+        value = {"format": value}
+    if not isinstance(value, dict) or not isinstance(value.get("format"), str):
+        raise ValueError(f"the quantisation of {layer} is {value!r:.200}; an object with 'format' is needed")
+    if value["format"] not in COMFY_FORMATS:
+        known = ", ".join(COMFY_FORMATS)
+        raise ValueError(f"{layer} is quantised as {value['format']!r:.100}, which is not supported; known are {known}")
+    return ComfyQuant(value["format"], value.get("full_precision_matrix_mult") is True)
 
 
-def comfy_quant_layers(metadata: Mapping[str, object]) -> dict[str, ComfyQuant]:
-    """Layers of a parsed ``_quantization_metadata`` entry (spec 01 §8.2)."""
+def comfy_quant_layers(metadata: Mapping[str, object]) -> Mapping[str, object]:
+    """Layer descriptions, unparsed, of a parsed ``_quantization_metadata`` entry (spec 01 §8.2)."""
     layers = metadata.get("layers", {})
     if not isinstance(layers, Mapping):
         raise ValueError(f"_quantization_metadata has layers of type {type(layers).__name__}; an object is needed")
-    return {name: comfy_quant_of(value, name) for name, value in layers.items()}
+    return layers

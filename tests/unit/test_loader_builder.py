@@ -140,7 +140,7 @@ def test_a_config_that_builds_nothing_is_our_error() -> None:
         def from_config(cls, config: dict) -> nn.Module:
             return nn.Linear(config["width"], config["width"])
 
-    with pytest.raises(ConfigError, match="no key 'width', which the needy needs"):
+    with pytest.raises(ConfigError, match="'width' is missing, which the needy needs"):
         create_meta_model(Needy, {})
     with pytest.raises(ConfigError, match="does not describe a needy"):
         create_meta_model(Needy, {"width": "x"})

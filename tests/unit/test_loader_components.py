@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ltx_core_impl.loader import MissingTensorsError, ShapeMismatchError, SingleGPUModelBuilder
+from ltx_core_impl.loader import MissingTensorsError, ShapeMismatchError, SingleGPUModelBuilder, open_checkpoint
 from ltx_core_impl.loader.tensor_file import TensorFile
 from ltx_core_impl.model.audio_vae import AudioDecoderConfigurator, AudioEncoderConfigurator, VocoderConfigurator
 from ltx_core_impl.model.transformer import LTXModelConfigurator
@@ -20,7 +23,7 @@ from ltx_core_impl.model.upsampler import LatentUpsamplerConfigurator
 from ltx_core_impl.model.video_vae import VideoDecoderConfigurator, VideoEncoderConfigurator
 from ltx_core_impl.text_encoders.duration_head import DurationHeadConfigurator
 from ltx_core_impl.text_encoders.gemma import EmbeddingsProcessorConfigurator
-from tests.conftest import GOLDEN, GOLDEN_25, checkpoint_path, metadata
+from tests.conftest import GOLDEN, GOLDEN_25, checkpoint_path, config, metadata
 from tests.transformer_helpers import transformer_path
 from tests.unit.loader_fixtures import inventory, published_config, sparse_checkpoint
 
@@ -35,6 +38,15 @@ CONFIGURATORS = {
         AudioDecoderConfigurator,
         VocoderConfigurator,
     )
+}
+SECTIONS = {
+    "transformer": "transformer",
+    "embeddings_processor": "transformer",
+    "video_encoder": "vae",
+    "video_decoder": "vae",
+    "audio_encoder": "audio_vae",
+    "audio_decoder": "audio_vae",
+    "vocoder": "vocoder",
 }
 P = "model.diffusion_model."
 
@@ -267,3 +279,30 @@ def test_connectors_are_not_read_for_the_transformer(version: str, monkeypatch: 
     build("transformer", checkpoint_path(version))
     assert read and all(key.startswith(P) and "connector" not in key for key in read)
     assert len(read) == len(set(read))
+
+
+VALUES = (
+    st.none() | st.booleans() | st.integers(-(1 << 21), 1 << 21) | st.floats() | st.text(max_size=4) | st.just([[]])
+)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), component=st.sampled_from(sorted(CONFIGURATORS)), value=VALUES)
+def test_any_config_value_builds_or_is_refused(
+    tmp_path: Path, data: st.DataObject, component: str, value: object
+) -> None:
+    """One value of a real config replaced by anything: never an error of another kind, never a hang."""
+    changed = config(checkpoint_path("2.3"))
+    part: object = changed[SECTIONS[component]]
+    while True:
+        key = data.draw(st.sampled_from(list(part) if isinstance(part, dict) else range(len(part))))
+        if not isinstance(part[key], (dict, list)) or not part[key] or data.draw(st.booleans()):
+            break
+        part = part[key]
+    part[key] = value
+    shapes = open_checkpoint(checkpoint_path("2.3")).shapes
+    path = sparse_checkpoint(tmp_path, shapes, {"config": json.dumps(changed)})
+    try:
+        SingleGPUModelBuilder(CONFIGURATORS[component], path).validate()
+    except (ValueError, NotImplementedError) as error:
+        assert str(error)

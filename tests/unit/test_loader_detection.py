@@ -40,6 +40,8 @@ BLOCK = f"{P}transformer_blocks.0."
         ({"text_embedding_projection.video_aggregate_embed.weight": (4096, 188160)}, "2.3"),
         ({"vae.encoder.conv_out.conv.weight": (129, 2048, 3, 3, 3)}, "2.0"),
         ({"encoder.conv_out.conv.weight": (129, 1024, 3, 3, 3)}, "2.3"),
+        ({f"{P}video_embeddings_connector.learnable_registers": (128, 3840)}, "2.0"),
+        ({"video_embeddings_connector.learnable_registers": (128, 4096)}, "2.3"),
         ({"decoder.det_stages.0.0.attn.qkv.weight": (6144, 2048)}, "2.5"),
         ({"vocoder.conv_pre.weight": (1024, 128, 7)}, "2.0"),
         ({"vocoder.vocoder.conv_pre.weight": (1536, 128, 7)}, "2.3"),

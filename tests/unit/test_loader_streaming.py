@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
 from torch import nn
 
 from ltx_core_impl.loader import SingleGPUModelBuilder
 from ltx_core_impl.loader.block_buffer import block_bytes
-from ltx_core_impl.loader.streaming import BlockStreamer, plan_streaming
+from ltx_core_impl.loader.streaming import BlockStreamer, plan_streaming, smallest_budget
 from ltx_core_impl.model.transformer import LTXModelConfigurator, X0Model
 from ltx_core_impl.quantization import QuantizationPolicy
 from tests.conftest import GOLDEN
@@ -36,12 +34,6 @@ class Stack(nn.Module):
 def stack(widths: list[int]) -> Stack:
     torch.manual_seed(0)
     return Stack(widths).eval().requires_grad_(False)
-
-
-def smallest_budget(model: nn.Module, blocks: nn.ModuleList) -> int:
-    with pytest.raises(ValueError, match="at least") as caught:
-        plan_streaming(model, blocks, 0)
-    return int(re.search(r"at least (\d+)", str(caught.value))[1])
 
 
 @pytest.mark.parametrize("widths", [[16], [16, 4], [4, 16, 32], [64, 8, 8, 32, 16]])
@@ -88,8 +80,9 @@ def test_weights_are_at_home_after_a_block_has_failed() -> None:
         raise Interrupted
 
     with BlockStreamer(model, model.blocks, "cpu", smallest_budget(model, model.blocks)):
-        for failing in (0, 2, 4):
-            handle = model.blocks[failing][1].register_forward_pre_hook(interrupt)
+        modules = [module for index in (0, 2, 4) for module in (model.blocks[index][1], model.blocks[index])]
+        for failing in modules:
+            handle = failing.register_forward_pre_hook(interrupt, prepend=True)
             with pytest.raises(Interrupted):
                 model(x)
             handle.remove()

@@ -122,7 +122,7 @@ def test_legacy_comfy_scaled_files(tmp_path: Path) -> None:
     assert torch.equal(layer.weight.float() * layer.weight_scale, dequantized(tmp_path))
 
 
-@pytest.mark.parametrize("where", ["tensor", "metadata", "metadata string"])
+@pytest.mark.parametrize("where", ["tensor", "metadata", "metadata prefix", "metadata string"])
 def test_comfy_descriptions(tmp_path: Path, where: str) -> None:
     path = scaled_file(tmp_path)
     described: object = {"format": "float8_e4m3fn", "full_precision_matrix_mult": True}
@@ -131,10 +131,35 @@ def test_comfy_descriptions(tmp_path: Path, where: str) -> None:
         save_file({**load_file(path), f"{LAYER}.comfy_quant": raw}, path)
     else:
         described = "float8_e4m3fn" if where == "metadata string" else described
-        layers = {"format_version": "1.0", "layers": {LAYER: described}}
+        prefix = "model.diffusion_model." if where == "metadata prefix" else ""
+        layers = {"format_version": "1.0", "layers": {prefix + LAYER: described}}
         save_file(load_file(path), path, {"_quantization_metadata": json.dumps(layers)})
     layer = build(path).get_submodule(LAYER)
     assert isinstance(layer, ScaledLinear) and layer.full_precision is (where != "metadata string")
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [(b"{", "not JSON"), (b'{"format": "mxfp8"}', "'mxfp8', which is not supported"), (b" " * 9999, "bytes")],
+)
+def test_other_comfy_descriptions_are_refused(tmp_path: Path, raw: bytes, words: str) -> None:
+    path = scaled_file(tmp_path)
+    stored = torch.tensor(list(raw), dtype=torch.uint8)
+    save_file({**load_file(path), f"{LAYER}.comfy_quant": stored}, path)
+    with pytest.raises(UnsupportedFormatError, match=words):
+        build(path)
+
+
+def test_a_file_with_everything_in_fp8_is_widened_where_no_layer_can(tmp_path: Path) -> None:
+    tensors = {key: cast_to_fp8(value) for key, value in blocks_tensors().items()}
+    model = build(save(tmp_path, tensors))
+    assert model.transformer_blocks[0].attn1.q_norm.weight.dtype == BF16
+    layer = model.get_submodule(LAYER)
+    assert layer.weight.dtype == layer.bias.dtype == FP8
+    x = torch.randn(2, 16, dtype=BF16)
+    assert model(x).isfinite().all()
+    scaled = build(save(tmp_path, tensors), SCALED)
+    assert scaled.get_submodule(LAYER).bias.dtype == BF16 and scaled(x).isfinite().all()
 
 
 def test_unscaled_fp8_files_are_cast_up_per_call(tmp_path: Path) -> None:
@@ -185,6 +210,18 @@ def test_nvfp4_is_dequantised(tmp_path: Path) -> None:
         ({"weight": torch.ones(16, 8, dtype=torch.uint8), "weight_scale": torch.ones(1).to(FP8)}, "weight_scale_2"),
         ({"weight": torch.ones(16, 16).to(FP8), "weight_scale": torch.ones(16, 1)}, "one scale per tensor"),
         ({"weight": torch.ones(16, 16, dtype=torch.int32)}, "no known weight format"),
+        (
+            {"weight": torch.ones(16, 16).to(FP8), "weight_scale": torch.ones(()), "input_scale": torch.ones(16)},
+            "a single number",
+        ),
+        (
+            {
+                "weight": torch.ones(16, 8, dtype=torch.uint8),
+                "weight_scale": torch.ones(16),
+                "weight_scale_2": torch.ones(()),
+            },
+            "only nvfp4",
+        ),
     ],
 )
 def test_other_formats_are_refused_by_name(tmp_path: Path, extra: dict[str, Tensor], words: str) -> None:

@@ -56,7 +56,7 @@ def vae_prefix(shapes: Shapes, part: str, *, audio: bool) -> str | None:
     A bare ``encoder.`` belongs to the video VAE when its first convolution is 5-D, to the audio VAE when 4-D.
     """
     family = "audio_vae." if audio else "vae."
-    for prefix in (f"{family}{part}.", f"first_stage_model.{part}.", f"{part}."):
+    for prefix in (f"{family}{part}.", f"{part}."):
         shape = shapes.get(f"{prefix}conv_in.conv.weight")
         if shape is not None and len(shape) == (4 if audio else 5):
             return prefix

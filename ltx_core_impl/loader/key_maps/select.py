@@ -97,7 +97,6 @@ def _duration_head(shapes: Shapes) -> KeyMap:
 _MAPS: dict[str, Callable[[Shapes], KeyMap]] = {
     "transformer": _transformer,
     "embeddings_processor": _embeddings_processor,
-    "video_embeddings_processor": _embeddings_processor,
     "video_encoder": _vae("encoder", audio=False, rename=diffusers.video_encoder_name),
     "video_decoder": _vae("decoder", audio=False, rename=diffusers.video_decoder_name),
     "audio_encoder": _vae("encoder", audio=True, rename=None),
