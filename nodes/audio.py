@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from comfy_api.latest import io
-from torch.nn import functional
 
+from ..ltx_core_impl.media.clips import fit_waveform
 from ..ltx_core_impl.model.audio_vae import encode_audio
-from ..ltx_core_impl.types import Audio
+from ..ltx_core_impl.types import Audio, VideoPixelShape
 from . import components, host, sockets
 from .checks import InputError, check_between, latent_samples, require_handle
-from .geometry import audio_geometry
+from .geometry import AudioGeometry, audio_geometry
 from .handles import Mel, describe
+from .pictures import clip_of, frame_rate_of
 
 CATEGORY = "LTX-2/audio"
 
@@ -36,18 +37,26 @@ class LTX2AudioVAEEncode(io.ComfyNode):
                     tooltip="Cut, or pad with silence, to this many latent frames (25 per second), so that the sound "
                     "fits a clip; 0 keeps the length of the sound.",
                 ),
+                io.Latent.Input(
+                    "fit_to",
+                    optional=True,
+                    tooltip="Cut, or pad with silence, to the duration of this video or audio latent; latent_frames "
+                    "is ignored then.",
+                ),
             ],
             outputs=[io.Latent.Output(display_name="audio_latent", tooltip="(batch, channels, frames, mel)")],
         )
 
     @classmethod
-    def execute(cls, audio, audio_vae, latent_frames=0) -> io.NodeOutput:
+    def execute(cls, audio, audio_vae, latent_frames=0, fit_to=None) -> io.NodeOutput:
         handle = require_handle(audio_vae, "audio_vae", "audio_vae")
         waveform, rate = _sound(audio)
         check_between("latent_frames", latent_frames, 0, 100000)
         geometry = audio_geometry(handle)
+        if fit_to is not None:
+            latent_frames = _latent_frames(fit_to, geometry)
         if latent_frames:
-            waveform = _fit(waveform, geometry.samples(latent_frames, rate))
+            waveform = fit_waveform(waveform, geometry.samples(latent_frames, rate))
         with components.audio_encoder(handle) as encoder:
             latent = encode_audio(
                 Audio(waveform=waveform.to(components.device_of(encoder)), sampling_rate=rate), encoder
@@ -69,8 +78,13 @@ def _sound(audio):
     return waveform.float(), int(rate)
 
 
-def _fit(waveform, samples: int):
-    return functional.pad(waveform, (0, max(0, samples - waveform.shape[-1])))[..., :samples]
+def _latent_frames(latent, geometry: AudioGeometry) -> int:
+    """Audio latent frames that last as long as a video or audio latent."""
+    if isinstance(latent, dict) and getattr(latent.get("samples"), "ndim", 0) == 4:
+        return latent_samples(latent, "audio", "fit_to").shape[2]
+    frames = clip_of(latent, None, "fit_to").frames
+    pixels = VideoPixelShape(batch=1, frames=frames, height=1, width=1, fps=frame_rate_of(latent, "fit_to"))
+    return geometry.latent_shape(pixels).frames
 
 
 class LTX2AudioVAEDecode(io.ComfyNode):

@@ -7,9 +7,15 @@ from math import prod
 from torch import Tensor
 
 from ..ltx_core_impl.conditioning.item import ConditioningItem
+from ..ltx_core_impl.conditioning.noise_mask import LatentNoiseMask, restore_kept
 from ..ltx_core_impl.conditioning.rules import ReferenceRules
 from ..ltx_core_impl.conditioning.tools import AudioLatentTools, LatentTools, VideoLatentTools
-from ..ltx_core_impl.conditioning.video_items import VideoConditionByMask
+from ..ltx_core_impl.conditioning.video_items import (
+    VideoConditionByKeyframeIndex,
+    VideoConditionByLatentIndex,
+    VideoConditionByMask,
+    VideoConditionByReferenceLatent,
+)
 from ..ltx_core_impl.presets import preset_for_version
 from ..ltx_core_impl.sampling.stage import StageModality
 from ..ltx_core_impl.types import AudioLatentShape, VideoLatentShape
@@ -48,7 +54,8 @@ def video_modality(
         scale_factors=video_geometry(vae).scale,
         rules=_rules(model),
     )
-    return _stage(tools, samples, start_sigma, guides.video, latent.get("noise_mask"))
+    _check_guides(guides.video, tools)
+    return _stage(tools, samples, start_sigma, guides.video, noise_mask_of(latent, "video_latent"))
 
 
 def audio_modality(
@@ -67,7 +74,7 @@ def audio_modality(
         patchifier=audio_geometry(vae).patchifier,
         rules=_rules(model),
     )
-    return _stage(tools, samples, start_sigma, guides.audio, latent.get("noise_mask"))
+    return _stage(tools, samples, start_sigma, guides.audio, noise_mask_of(latent, "audio_latent"))
 
 
 def _stage(
@@ -80,23 +87,71 @@ def _stage(
     if mask is not None and not mask.any():
         return StageModality(tools=tools, conditionings=items, initial_latent=samples, frozen=True)
     if mask is not None and not bool((mask == 1).all()):
-        items = (_kept_by_mask(tools, samples, mask), *items)
+        items = (LatentNoiseMask(mask), *items)
     if not samples.any():
         return StageModality(tools=tools, conditionings=items)
     return StageModality(tools=tools, conditionings=items, initial_latent=samples, noise_scale=start_sigma)
 
 
-def _kept_by_mask(tools: LatentTools, samples: Tensor, mask: Tensor) -> VideoConditionByMask:
-    target = tools.target_shape
-    if not isinstance(target, VideoLatentShape):
-        raise InputError("audio_latent has a partial noise mask; sound is kept or generated as a whole, or by time.")
-    grid = (target.frames, target.height, target.width)
-    if mask.numel() not in (prod(grid), target.batch * prod(grid)):
+def noise_mask_of(latent: dict, input_name: str) -> Tensor | None:
+    """The noise mask of a LATENT with one value per cell: ``(1 or B, 1, F, H, W)``, for sound ``(1 or B, 1, T, 1)``.
+
+    None without a mask. Raises `InputError` for a mask of another size.
+    """
+    mask, samples = latent.get("noise_mask"), latent["samples"]
+    if mask is None:
+        return None
+    batch, grid = samples.shape[0], tuple(samples.shape[2:])
+    if samples.ndim == 4:
+        grid = (grid[0], 1)
+        if mask.shape[-1] == samples.shape[3] > 1:  # one value per mel bin, as core nodes make them
+            mask = mask.amax(dim=-1)
+    if mask.numel() not in (prod(grid), batch * prod(grid)):
+        names = "(frames, height, width)" if samples.ndim == 5 else "(frames, 1)"
         raise InputError(
-            f"The noise mask of video_latent has shape {tuple(mask.shape)}; it needs one value per latent cell, "
-            f"{grid} (frames, height, width)."
+            f"The noise mask of {input_name} has shape {tuple(mask.shape)}; it needs one value per latent cell, "
+            f"{grid} {names}. Make it with 'LTX-2 Retake Region' or 'LTX-2 Inpaint Region'."
         )
-    return VideoConditionByMask(latent=samples, mask=1 - mask.reshape(-1, *grid).float())
+    return mask.reshape(-1, 1, *grid).float()
+
+
+def with_kept_parts(samples: Tensor, latent: dict, items: tuple[ConditioningItem, ...], input_name: str) -> Tensor:
+    """The result of a run with what its noise mask kept exactly as it was given.
+
+    Guides that replace parts of the latent win over its mask, so their results stay.
+    """
+    mask = noise_mask_of(latent, input_name)
+    if mask is None or any(isinstance(item, (VideoConditionByLatentIndex, VideoConditionByMask)) for item in items):
+        return samples
+    return restore_kept(samples, latent["samples"], mask)
+
+
+def _check_guides(items: tuple[ConditioningItem, ...], tools: VideoLatentTools) -> None:
+    """Guides made for a clip of another size are refused; where they would land is nobody's intention."""
+    target, scale = tools.target_shape, tools.scale_factors
+    size = (target.height, target.width)
+    frames = target.upscale(scale).frames
+    for item in (getattr(item, "conditioning", item) for item in items):
+        if isinstance(item, VideoConditionByKeyframeIndex):
+            latent, factor = item.keyframes, 1
+            if item.frame_idx >= frames:
+                raise InputError(
+                    f"A guide stands at frame {item.frame_idx}; the clip has frames 0 to {frames - 1}. Connect the "
+                    "latent that is sampled to the guide node."
+                )
+        elif isinstance(item, VideoConditionByReferenceLatent):
+            latent, factor = item.latent, item.downscale_factor
+        elif isinstance(item, VideoConditionByLatentIndex):
+            latent, factor = item.latent, 1
+        else:
+            continue
+        covered = (latent.shape[-2] * factor, latent.shape[-1] * factor)
+        if covered != size:
+            height, width = (cells * pixels for cells, pixels in zip(covered, scale[1:], strict=True))
+            raise InputError(
+                f"A guide was made for pictures of {width} x {height}; video_latent is {size[1] * scale.width} x "
+                f"{size[0] * scale.height}. Give each stage guides of its own, made with the latent of that stage."
+            )
 
 
 def _rules(model: ModelHandle) -> ReferenceRules:

@@ -10,6 +10,7 @@ from comfy_api.latest import io
 
 from ..ltx_core_impl.components.multimodal_guider import MultiModalGuider, MultiModalGuiderParams
 from ..ltx_core_impl.components.noisers import GaussianNoiser
+from ..ltx_core_impl.conditioning.item import ConditioningItem
 from ..ltx_core_impl.presets import ANCESTRAL_SEED_OFFSET
 from ..ltx_core_impl.sampling.denoisers import GuidedDenoiser
 from ..ltx_core_impl.sampling.loops import (
@@ -21,13 +22,15 @@ from ..ltx_core_impl.sampling.loops import (
 from ..ltx_core_impl.sampling.res2s import res2s_denoising_loop
 from ..ltx_core_impl.sampling.stage import StageModality, denoise_stage
 from ..ltx_core_impl.sampling.validation import checked_sigmas
+from ..ltx_core_impl.types import LatentState
 from . import components, host, sockets
 from .checks import InputError, check_choice, message_or_true, require_handle
 from .guidance import as_perturbation
 from .handles import Context, Guidance, Guider, Guides, ModelHandle, describe
 from .latents import SeededNoise
-from .modalities import audio_modality, video_modality
+from .modalities import audio_modality, video_modality, with_kept_parts
 from .preview import Preview
+from .reference import check_references
 
 CATEGORY = "LTX-2/sampling"
 SOLVERS = {
@@ -123,6 +126,7 @@ class LTX2Sampler(io.ComfyNode):
             require_handle(audio_vae, "audio_vae", "audio_vae")
         start = sigmas[0].item()
         guides = guides or Guides()
+        check_references(handle, guides)
         video = video_modality(video_latent, handle, video_vae, frame_rate, start, guides)
         audio = audio_modality(audio_latent, handle, audio_vae, start, guides)
         batch = _batch_size(video, audio)
@@ -156,7 +160,10 @@ class LTX2Sampler(io.ComfyNode):
                 loop=loop,
                 callback=report,
             )
-        return io.NodeOutput(*map(_output, states, (video_latent, audio_latent)))
+        return io.NodeOutput(
+            _output(states[0], video_latent, guides.video, "video_latent"),
+            _output(states[1], audio_latent, guides.audio, "audio_latent"),
+        )
 
 
 def _seed(noise) -> int:
@@ -209,26 +216,30 @@ def _denoiser(
     def context(of: Context | None, stream: str) -> torch.Tensor | None:
         return None if of is None else getattr(of, stream).to(device=device, dtype=dtype)
 
+    force_uncond = solver.endswith("cfg_pp")
+
+    def modality_guider(guidance: Guidance, stream: str) -> MultiModalGuider:
+        # A stream without guidance hears the positive prompt in every pass, as sound does in audio to video.
+        negative = guider.negative if force_uncond or guidance != Guidance() else None
+        return MultiModalGuider(MultiModalGuiderParams(**vars(guidance)), negative_context=context(negative, stream))
+
     return GuidedDenoiser(
         video_context=context(guider.positive, "video") if has_video else None,
         audio_context=context(guider.positive, "audio") if has_audio else None,
-        video_guider=_modality_guider(guider.video, context(guider.negative, "video")),
-        audio_guider=_modality_guider(guider.audio, context(guider.negative, "audio")),
+        video_guider=modality_guider(guider.video, "video"),
+        audio_guider=modality_guider(guider.audio, "audio"),
         max_batch_size=rows_at_once,
-        force_uncond=solver.endswith("cfg_pp"),
+        force_uncond=force_uncond,
         perturbation=as_perturbation(guider.perturbations),
     )
 
 
-def _modality_guider(guidance: Guidance, negative: torch.Tensor | None) -> MultiModalGuider:
-    return MultiModalGuider(params=MultiModalGuiderParams(**vars(guidance)), negative_context=negative)
-
-
-def _output(state, latent) -> dict | None:
+def _output(state: LatentState | None, latent: dict, items: tuple[ConditioningItem, ...], name: str) -> dict | None:
     if state is None:
         return None
-    kept = {key: value for key, value in latent.items() if key != "noise_mask"}
-    return {**kept, "samples": state.latent.float().to(host.output_device())}
+    unmasked = {key: value for key, value in latent.items() if key != "noise_mask"}
+    samples = state.latent.float().to(host.output_device())
+    return {**unmasked, "samples": with_kept_parts(samples, latent, items, name)}
 
 
 NODES = [LTX2Sampler]

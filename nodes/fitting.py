@@ -1,0 +1,273 @@
+"""Making existing clips fit the model: sizes, lengths, sound as long as the picture, room for what is to come."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..ltx_core_impl.conditioning.noise_mask import grow_mask
+from ..ltx_core_impl.media.clips import fill_masked, fit_frames, fit_waveform, pad_frames, resize_mask
+from ..ltx_core_impl.sampling.grid import snap_frames
+from .checks import InputError, check_between, check_frame_rate, check_frames, check_grid, message_or_true
+from .geometry import video_geometry
+from .handles import describe
+from .pictures import require_mask, require_pictures
+
+logger = logging.getLogger(__name__)
+CATEGORY = "LTX-2/video"
+MAX_SIDE, MAX_LENGTH = 16384, 16385
+SILENCE_RATE = 48_000
+SOUND_OUTPUT = "The sound, exactly as long as the pictures; silence where there is none."
+
+
+class LTX2FitVideo(io.ComfyNode):
+    """Any clip, cut and scaled to what the model takes."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2FitVideo",
+            display_name="LTX-2 Fit Video",
+            category=CATEGORY,
+            description="Makes an existing clip fit the model: 8k + 1 frames, sides that are multiples of 32 or 64, "
+            "sound exactly as long as the picture.",
+            inputs=[
+                io.Image.Input("images", tooltip="Frames of any size and number, from 'Get Video Components'."),
+                io.Float.Input(
+                    "frame_rate",
+                    default=24.0,
+                    min=0.01,
+                    max=1000.0,
+                    step=0.01,
+                    tooltip="Frames per second of the clip: connect the fps of 'Get Video Components'.",
+                ),
+                io.Int.Input(
+                    "width",
+                    default=0,
+                    min=0,
+                    max=MAX_SIDE,
+                    tooltip="Width in pixels; 0 = the clip's own, less what does not fit 'multiple'. The clip is "
+                    "scaled to cover the size and the centre is cut out.",
+                ),
+                io.Int.Input(
+                    "height",
+                    default=0,
+                    min=0,
+                    max=MAX_SIDE,
+                    tooltip="Height in pixels; 0 = the clip's own, less what does not fit 'multiple'.",
+                ),
+                io.Int.Input(
+                    "multiple",
+                    default=32,
+                    min=32,
+                    max=256,
+                    step=32,
+                    tooltip="What the sides must be multiples of: 32, or 64 for two stages and IC-LoRAs with half-size "
+                    "references.",
+                ),
+                io.Int.Input(
+                    "length",
+                    default=0,
+                    min=0,
+                    max=MAX_LENGTH,
+                    tooltip="Frames to take from the start, 8k + 1 (97, 121); 0 = as many as there are, less the last "
+                    "ones that do not fill a group of 8.",
+                ),
+                io.Audio.Input("audio", optional=True, tooltip="Sound of the clip, cut or padded to the picture."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="The fitted frames."),
+                io.Audio.Output(display_name="audio", tooltip=SOUND_OUTPUT),
+                io.Int.Output(display_name="width", tooltip="Width in pixels."),
+                io.Int.Output(display_name="height", tooltip="Height in pixels."),
+                io.Int.Output(display_name="length", tooltip="Number of frames."),
+                io.Float.Output(display_name="frame_rate", tooltip="Frames per second, as it came in."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, frame_rate, width, height, multiple, length) -> bool | str:
+        return message_or_true(lambda: cls._check(frame_rate, width, height, multiple, length))
+
+    @staticmethod
+    def _check(frame_rate, width, height, multiple, length) -> None:
+        if frame_rate is not None:
+            check_frame_rate(frame_rate)
+        if multiple is not None:
+            check_between("multiple", multiple, 32, 256)
+            check_grid("multiple", multiple, 32)
+        for name, value in (("width", width), ("height", height)):
+            if value is not None:
+                check_between(name, value, 0, MAX_SIDE)
+                if value and multiple:
+                    check_grid(name, value, multiple)
+        if length:
+            check_between("length", length, 1, MAX_LENGTH)
+            check_frames(length, video_geometry(None).scale.time)
+
+    @classmethod
+    def execute(cls, images, frame_rate, width, height, multiple, length, audio=None) -> io.NodeOutput:
+        cls._check(frame_rate, width, height, multiple, length)
+        pictures = require_pictures(images, "images")
+        count = length or snap_frames(len(pictures), video_geometry(None).scale.time)
+        if count > len(pictures):
+            raise InputError(
+                f"length is {length}; the clip has only {len(pictures)} frames. Set it to "
+                f"{snap_frames(len(pictures), video_geometry(None).scale.time)}, or 0 for as many as there are."
+            )
+        sides = []
+        for name, wanted, own in (("height", height, pictures.shape[1]), ("width", width, pictures.shape[2])):
+            side = wanted or own // multiple * multiple
+            if side == 0:
+                raise InputError(
+                    f"The clip's {name} is {own} pixels, less than {multiple}. Set {name} to {multiple} or more to "
+                    "enlarge it."
+                )
+            sides.append(side)
+        frames = fit_frames(pictures[:count], *sides)
+        return io.NodeOutput(frames, _sound(audio, count / frame_rate), sides[1], sides[0], count, frame_rate)
+
+
+class LTX2ExtendClip(io.ComfyNode):
+    """Room before and after a clip."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2ExtendClip",
+            display_name="LTX-2 Extend Clip",
+            category=CATEGORY,
+            description="Makes room before and after a clip. Encode the result, keep the window of the given clip "
+            "with 'LTX-2 Retake Region' (outside), and the sampler fills the room.",
+            inputs=[
+                io.Image.Input("images", tooltip="The clip to extend, with sides that are multiples of 32."),
+                io.Float.Input(
+                    "frame_rate",
+                    default=24.0,
+                    min=0.01,
+                    max=1000.0,
+                    step=0.01,
+                    tooltip="Frames per second of the clip.",
+                ),
+                io.Int.Input(
+                    "frames_before",
+                    default=0,
+                    min=0,
+                    max=MAX_LENGTH,
+                    tooltip="New frames before the clip; 0 = none. With 8k + 1 of them every frame of the clip is "
+                    "kept, with others the first few are generated anew with the room.",
+                ),
+                io.Int.Input(
+                    "frames_after",
+                    default=48,
+                    min=0,
+                    max=MAX_LENGTH,
+                    tooltip="New frames after the clip. All frames together must be 8k + 1.",
+                ),
+                io.Audio.Input("audio", optional=True, tooltip="Sound of the clip; silent where there is room."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="The clip with its first and last frame repeated."),
+                io.Audio.Output(display_name="audio", tooltip=SOUND_OUTPUT),
+                io.Float.Output(display_name="start_time", tooltip="Where the given clip starts, in seconds."),
+                io.Float.Output(display_name="end_time", tooltip="Where the given clip ends, in seconds."),
+                io.Float.Output(display_name="frame_rate", tooltip="Frames per second, as it came in."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, frame_rate, frames_before, frames_after) -> bool | str:
+        return message_or_true(lambda: cls._check(frame_rate, frames_before, frames_after))
+
+    @staticmethod
+    def _check(frame_rate, frames_before, frames_after) -> None:
+        if frame_rate is not None:
+            check_frame_rate(frame_rate)
+        for name, value in (("frames_before", frames_before), ("frames_after", frames_after)):
+            if value is not None:
+                check_between(name, value, 0, MAX_LENGTH)
+        if frames_before == frames_after == 0:
+            raise InputError("frames_before and frames_after are both 0: there is nothing to add. Set one of them.")
+
+    @classmethod
+    def execute(cls, images, frame_rate, frames_before, frames_after, audio=None) -> io.NodeOutput:
+        cls._check(frame_rate, frames_before, frames_after)
+        pictures = require_pictures(images, "images")
+        total = frames_before + len(pictures) + frames_after
+        factor = video_geometry(None).scale.time
+        if snap_frames(total, factor) != total:
+            least = frames_before + len(pictures)
+            below, above = snap_frames(total, factor) - least, snap_frames(total, factor) + factor - least
+            better = f"{below} or {above}" if below >= 0 else f"{above}"
+            raise InputError(
+                f"{frames_before} new frames, {len(pictures)} given ones and {frames_after} new ones are {total}; a "
+                f"clip has {factor}k + 1 frames. Set frames_after to {better}."
+            )
+        start, end = frames_before / frame_rate, (frames_before + len(pictures)) / frame_rate
+        return io.NodeOutput(
+            pad_frames(pictures, frames_before, frames_after),
+            _sound(audio, total / frame_rate, offset=start, end=end),
+            start,
+            end,
+            frame_rate,
+        )
+
+
+def _sound(audio: Any, seconds: float, offset: float = 0.0, end: float | None = None) -> dict:
+    """The sound of a clip of ``seconds``, starting at ``offset`` and silent from ``end`` on."""
+    if audio is None:
+        logger.warning("The clip has no sound; it is taken as silent.")
+        return {"waveform": torch.zeros(1, 2, round(seconds * SILENCE_RATE)), "sample_rate": SILENCE_RATE}
+    if not isinstance(audio, dict) or "waveform" not in audio:
+        raise InputError(f"audio needs a sound (AUDIO); it got {describe(audio)}.")
+    rate, waveform = audio["sample_rate"], audio["waveform"]
+    given = waveform if end is None else waveform[..., : round((end - offset) * rate)]
+    return {"waveform": fit_waveform(given, round(seconds * rate), round(offset * rate)), "sample_rate": rate}
+
+
+class LTX2InpaintFill(io.ComfyNode):
+    """Green where something is to be painted."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2InpaintFill",
+            display_name="LTX-2 Inpaint Fill",
+            category=CATEGORY,
+            description="Covers the masked part of a clip with the green that in- and out-painting LoRAs fill: the "
+            "reference for 'LTX-2 Reference Video Guide' with such a LoRA.",
+            inputs=[
+                io.Image.Input("images", tooltip="The clip."),
+                io.Mask.Input("mask", tooltip="White = to be filled. One frame, or one per frame; any size."),
+                io.Int.Input(
+                    "grow",
+                    default=16,
+                    min=0,
+                    max=1024,
+                    tooltip="Pixels by which the white part is made larger on all sides: 15 for a first stage at half "
+                    "size, 30 at full size.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="The clip with green in it."),
+                io.Mask.Output(display_name="mask", tooltip="The larger mask, in the clip's size."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, images, mask, grow) -> io.NodeOutput:
+        pictures = require_pictures(images, "images")
+        check_between("grow", grow, 0, 1024)
+        marked = require_mask(mask, "mask")
+        if len(marked) not in (1, len(pictures)):
+            raise InputError(
+                f"mask has {len(marked)} frames, images has {len(pictures)}. Give it 1 frame or {len(pictures)}."
+            )
+        larger = grow_mask(resize_mask(marked, pictures.shape[1], pictures.shape[2]), grow)
+        return io.NodeOutput(fill_masked(pictures, larger), larger)
+
+
+NODES = [LTX2FitVideo, LTX2ExtendClip, LTX2InpaintFill]

@@ -1,0 +1,164 @@
+"""Images as guides: first frame, last frame, keyframes."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..ltx_core_impl.conditioning.video_items import VideoConditionByKeyframeIndex, VideoConditionByLatentIndex
+from ..ltx_core_impl.media import conditioning_image, conditioning_video, h264_round_trip
+from ..ltx_core_impl.presets import preset_for_version
+from . import components, host, sockets
+from .checks import InputError, check_between, check_frames, message_or_true, require_handle
+from .handles import ComponentHandle, Guides
+from .pictures import Clip, as_bytes, clip_of, require_pictures
+
+CATEGORY = "LTX-2/guides"
+MODEL_DEFAULT = -1
+MAX_FRAME = 16384
+
+
+class LTX2ImageGuide(io.ComfyNode):
+    """A picture at a frame of the clip."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2ImageGuide",
+            display_name="LTX-2 Image Guide",
+            category=CATEGORY,
+            description="Shows the model a picture at a frame of the clip: the first frame, the last one, or any in "
+            "between. Chain several for keyframes. In two-stage graphs each stage gets guides of its own size.",
+            inputs=[
+                io.Image.Input(
+                    "image",
+                    tooltip="One picture of any size; it is scaled to cover the clip and its centre is cut out. At "
+                    "frame 0 also the 8k + 1 first frames of the clip.",
+                ),
+                sockets.VideoVAE.Input("video_vae", tooltip="The VAE of the model; it encodes the picture."),
+                io.Latent.Input(
+                    "video_latent", tooltip="The latent that will be sampled; it tells the size and length of the clip."
+                ),
+                io.Int.Input(
+                    "frame_index",
+                    default=0,
+                    min=-MAX_FRAME,
+                    max=MAX_FRAME,
+                    tooltip="Frame that shows the picture: 0 is the first, -1 the last, -2 the one before it.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="1: the frame is the picture. Less leaves freedom, for example more motion: 0.7. 0: none.",
+                ),
+                io.Int.Input(
+                    "crf",
+                    default=MODEL_DEFAULT,
+                    min=MODEL_DEFAULT,
+                    max=51,
+                    tooltip="H.264 compression of the picture, so that it looks like a video frame and starts to move: "
+                    "-1 = what the model version was trained with (33; 18 from LTX-2.4 on), 0 = none, higher = more "
+                    "motion and less detail.",
+                ),
+                io.Boolean.Input(
+                    "as_keyframe",
+                    default=False,
+                    tooltip="Frame 0 only. Off: the picture replaces the first frame (image to video). On: it stands "
+                    "beside the clip as the other frames' pictures always do (keyframe interpolation).",
+                ),
+                sockets.Guides.Input("guides", optional=True, tooltip="Guides to add this one to."),
+            ],
+            outputs=[sockets.Guides.Output(display_name="guides", tooltip="For 'LTX-2 Sampler' or the next guide.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, strength, crf) -> bool | str:
+        return message_or_true(lambda: cls._check(strength, crf))
+
+    @staticmethod
+    def _check(strength: float | None, crf: int | None) -> None:
+        if strength is not None:
+            check_between("strength", strength, 0.0, 1.0)
+        if crf is not None:
+            check_between("crf", crf, MODEL_DEFAULT, 51)
+
+    @classmethod
+    def execute(
+        cls, image, video_vae, video_latent, frame_index, strength, crf, as_keyframe, guides=None
+    ) -> io.NodeOutput:
+        handle = require_handle(video_vae, "video_vae", "video_vae")
+        cls._check(strength, crf)
+        clip = clip_of(video_latent, handle)
+        pictures = require_pictures(image, "image")
+        guides = guides or Guides()
+        frame = _frame(frame_index, clip)
+        _check_length(len(pictures), frame, clip)
+        replaces = frame == 0 and not as_keyframe
+        _check_free(guides, frame, len(pictures), replaces, strength)
+        quality = preset_for_version(handle.version).image_crf if crf == MODEL_DEFAULT else crf
+        latent = _encoded(pictures, handle, clip, quality)
+        if replaces:
+            item = VideoConditionByLatentIndex(latent=latent, strength=strength, latent_idx=0)
+        else:
+            item = VideoConditionByKeyframeIndex(
+                keyframes=latent, frame_idx=frame, strength=strength, num_pixel_frames=len(pictures)
+            )
+        return io.NodeOutput(guides.with_video(item))
+
+
+def _frame(index: int, clip: Clip) -> int:
+    frame = index + clip.frames if index < 0 else index
+    if not 0 <= frame < clip.frames:
+        raise InputError(
+            f"frame_index is {index}; the clip has {clip.frames} frames. Use 0 to {clip.frames - 1}, or -1 (the last) "
+            f"to -{clip.frames}."
+        )
+    return frame
+
+
+def _check_length(pictures: int, frame: int, clip: Clip) -> None:
+    if pictures == 1:
+        return
+    if frame != 0:
+        raise InputError(
+            f"image holds {pictures} pictures for frame {frame}; several are a piece of film and can only start the "
+            "clip. Set frame_index to 0, or give one picture ('Image From Batch')."
+        )
+    check_frames(pictures, clip.scale.time, "the number of pictures in image")
+    if pictures > clip.frames:
+        raise InputError(f"image holds {pictures} pictures; the clip has only {clip.frames} frames. Use fewer.")
+
+
+def _check_free(guides: Guides, frame: int, pictures: int, replaces: bool, strength: float) -> None:
+    """Two pictures that must both be the same frame contradict each other."""
+    for item in guides.video:
+        if isinstance(item, VideoConditionByLatentIndex):
+            taken, both_replace = range(1), replaces
+        elif isinstance(item, VideoConditionByKeyframeIndex):
+            taken, both_replace = range(item.frame_idx, item.frame_idx + item.num_pixel_frames), False
+        else:
+            continue
+        overlap = frame < taken.stop and taken.start < frame + pictures
+        if overlap and (both_replace or item.strength == strength == 1.0):
+            raise InputError(
+                f"Two pictures claim frame {max(frame, taken.start)}. Give them different frames, or lower the "
+                "strength of one so that they can mix."
+            )
+
+
+def _encoded(pictures: Tensor, handle: ComponentHandle, clip: Clip, crf: int) -> Tensor:
+    frames = as_bytes(pictures).cpu()
+    if len(frames) == 1:
+        video = conditioning_image(frames[0], clip.height, clip.width, crf)
+    else:
+        degraded = [h264_round_trip(frame, crf) for frame in frames]
+        video = conditioning_video(torch.stack(degraded), clip.height, clip.width)
+    with components.video_encoder(handle, pixels=video[0, 0].numel()) as encoder:
+        return encoder(components.like(video, encoder)).float().to(host.output_device())
+
+
+NODES = [LTX2ImageGuide]

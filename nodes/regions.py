@@ -1,0 +1,293 @@
+"""Which parts of a latent are generated and which are kept: by time, by mask, or not at all."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..ltx_core_impl.conditioning.noise_mask import (
+    grow_mask,
+    latent_mask_from_pixels,
+    pixel_mask_from_latent,
+    time_window_mask,
+)
+from ..ltx_core_impl.conditioning.tools import VideoLatentTools
+from ..ltx_core_impl.types import AudioLatentShape
+from . import sockets
+from .checks import InputError, check_between, check_choice, latent_samples, message_or_true, require_handle
+from .geometry import audio_geometry
+from .handles import describe
+from .modalities import noise_mask_of
+from .pictures import Clip, clip_of, frame_rate_of, require_mask
+
+CATEGORY = "LTX-2/regions"
+INSIDE, OUTSIDE = "inside", "outside"
+MAX_SECONDS, MAX_GROW = 100_000.0, 1024
+
+
+class LTX2FreezeLatent(io.ComfyNode):
+    """Nothing of a latent is generated."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2FreezeLatent",
+            display_name="LTX-2 Freeze Latent",
+            category=CATEGORY,
+            description="Keeps a latent as it is while the other one is generated to match: a given sound for audio to "
+            "video, a given picture for video to audio, the sound of the first stage in the second.",
+            inputs=[
+                io.Latent.Input("latent", tooltip="Video or audio latent, encoded or from a sampler."),
+                io.Boolean.Input(
+                    "frozen",
+                    default=True,
+                    tooltip="On: the sampler keeps it and shows it to the model as it is. Off: it is generated as "
+                    "usual, from the noise level of the first sigma.",
+                ),
+            ],
+            outputs=[io.Latent.Output(display_name="latent", tooltip="For 'LTX-2 Sampler'.")],
+        )
+
+    @classmethod
+    def execute(cls, latent, frozen) -> io.NodeOutput:
+        samples = latent.get("samples") if isinstance(latent, dict) else None
+        if not isinstance(samples, torch.Tensor) or samples.ndim not in (4, 5):
+            raise InputError(f"latent needs a video or audio latent; it got {describe(latent)}.")
+        rest = {key: value for key, value in latent.items() if key != "noise_mask"}
+        if not frozen:
+            return io.NodeOutput(rest)
+        grid = samples.shape[2:] if samples.ndim == 5 else (samples.shape[2], 1)
+        return io.NodeOutput({**rest, "noise_mask": torch.zeros(1, 1, *grid)})
+
+
+class LTX2RetakeRegion(io.ComfyNode):
+    """A time window is generated anew, or everything but a time window."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2RetakeRegion",
+            display_name="LTX-2 Retake Region",
+            category=CATEGORY,
+            description="Generates a time window of an existing clip anew and keeps the rest (retake), or keeps the "
+            "window and generates what surrounds it (extend). For picture, sound or both.",
+            inputs=[
+                io.Float.Input(
+                    "start_time",
+                    default=1.0,
+                    min=0.0,
+                    max=MAX_SECONDS,
+                    step=0.01,
+                    tooltip="Start of the window in seconds from the start of the clip.",
+                ),
+                io.Float.Input(
+                    "end_time",
+                    default=3.0,
+                    min=0.0,
+                    max=MAX_SECONDS,
+                    step=0.01,
+                    tooltip="End of the window in seconds. Latent frames (8 frames of picture, 0.04 s of sound) that "
+                    "the region touches are generated as a whole.",
+                ),
+                io.Combo.Input(
+                    "generate",
+                    options=[INSIDE, OUTSIDE],
+                    default=INSIDE,
+                    tooltip="inside: the window is new, the rest is kept (retake). outside: the window is kept, the "
+                    "rest is new (extend).",
+                ),
+                io.Boolean.Input(
+                    "generate_video",
+                    default=True,
+                    tooltip="On: the region applies to the picture. Off: all of the picture is kept.",
+                ),
+                io.Boolean.Input(
+                    "generate_audio",
+                    default=True,
+                    tooltip="On: the region applies to the sound. Off: all of the sound is kept.",
+                ),
+                io.Float.Input(
+                    "ramp",
+                    default=0.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="Seconds over which the change fades out in the kept part next to the region. 0 = a hard "
+                    "cut (as the reference does); 0.3 hides a jump.",
+                ),
+                io.Latent.Input("video_latent", optional=True, tooltip="The encoded clip, with its frame rate."),
+                io.Latent.Input("audio_latent", optional=True, tooltip="The encoded sound of the clip."),
+                sockets.VideoVAE.Input(
+                    "video_vae", optional=True, tooltip="For checkpoints whose latents differ from the published sizes."
+                ),
+                sockets.AudioVAE.Input(
+                    "audio_vae", optional=True, tooltip="For checkpoints whose sound rates differ from the published."
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(display_name="video_latent", tooltip="The clip with its noise mask, for the sampler."),
+                io.Latent.Output(display_name="audio_latent", tooltip="The sound with its noise mask."),
+                io.Mask.Output(
+                    display_name="blend_mask",
+                    tooltip="White where the picture is new, one per frame: lay the result over the source with "
+                    "'Image Composite Masked', and every kept frame is the source's own.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, start_time, end_time, generate, generate_video, generate_audio) -> bool | str:
+        def check() -> None:
+            if start_time is not None and end_time is not None:
+                _check_window(start_time, end_time)
+            if generate is not None:
+                check_choice("generate", generate, [INSIDE, OUTSIDE])
+            if generate_video is False and generate_audio is False:
+                raise InputError(_NOTHING)
+
+        return message_or_true(check)
+
+    @classmethod
+    def execute(
+        cls,
+        start_time,
+        end_time,
+        generate,
+        generate_video,
+        generate_audio,
+        ramp,
+        video_latent=None,
+        audio_latent=None,
+        video_vae=None,
+        audio_vae=None,
+    ) -> io.NodeOutput:
+        _check_window(start_time, end_time)
+        check_choice("generate", generate, [INSIDE, OUTSIDE])
+        check_between("ramp", ramp, 0.0, 10.0)
+        for value, component, name in (
+            (video_vae, "video_vae", "video_vae"),
+            (audio_vae, "audio_vae", "audio_vae"),
+        ):
+            if value is not None:
+                require_handle(value, component, name)
+        regions = ((generate_video, video_latent), (generate_audio, audio_latent))
+        if not any(wanted and latent is not None for wanted, latent in regions):
+            raise InputError(_NOTHING)
+
+        def window(spans: Tensor, wanted: bool, name: str) -> Tensor:
+            if not wanted:
+                return torch.zeros(len(spans))
+            mask = time_window_mask(spans, start_time, end_time, ramp=ramp, outside=generate == OUTSIDE)
+            if not mask.any():
+                raise InputError(
+                    f"Nothing of {name} is generated: it lasts {spans[-1, 1].item():.2f} s and {generate} the window "
+                    f"of {start_time} to {end_time} s there is none of it. Change the window, or switch "
+                    f"generate_{name.removesuffix('_latent')} off."
+                )
+            return mask
+
+        video = audio = blend = None
+        if video_latent is not None:
+            clip = clip_of(video_latent, video_vae)
+            mask = window(_video_spans(clip, frame_rate_of(video_latent)), generate_video, "video_latent")
+            video = _masked(video_latent, mask[:, None, None].expand(clip.latent[2:]), "video_latent")
+            blend = _blend_mask(video, clip)
+        if audio_latent is not None:
+            samples = latent_samples(audio_latent, "audio", "audio_latent")
+            patchifier = audio_geometry(audio_vae).patchifier
+            spans = patchifier.bounds_seconds(AudioLatentShape.from_torch_shape(samples.shape))[0, 0]
+            audio = _masked(audio_latent, window(spans, generate_audio, "audio_latent")[:, None], "audio_latent")
+        return io.NodeOutput(video, audio, blend)
+
+
+_NOTHING = "Nothing is left to generate: switch generate_video or generate_audio on for a latent that is connected."
+
+
+def _check_window(start: float, end: float) -> None:
+    check_between("start_time", start, 0.0, MAX_SECONDS)
+    check_between("end_time", end, 0.0, MAX_SECONDS)
+    if not start < end:
+        raise InputError(f"The window goes from {start} to {end} s; end_time must be later than start_time.")
+
+
+def _video_spans(clip: Clip, fps: float) -> Tensor:
+    one_column = clip.latent._replace(batch=1, height=1, width=1)
+    return VideoLatentTools(one_column, fps=fps, scale_factors=clip.scale).target_positions()[0, 0]
+
+
+def _masked(latent: dict, mask: Tensor, input_name: str) -> dict:
+    """The latent with a noise mask on its grid; with one it has already, what both generate is generated."""
+    old = noise_mask_of(latent, input_name)
+    mask = mask[None, None]
+    return {**latent, "noise_mask": mask.contiguous() if old is None else old.to(mask) * mask}
+
+
+def _blend_mask(latent: dict, clip: Clip) -> Tensor:
+    mask = latent["noise_mask"].amax(dim=0)[0]
+    return pixel_mask_from_latent(mask, clip.scale.time, clip.height, clip.width)
+
+
+class LTX2InpaintRegion(io.ComfyNode):
+    """A masked part of the picture is generated anew."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2InpaintRegion",
+            display_name="LTX-2 Inpaint Region",
+            category=CATEGORY,
+            description="Generates the white part of a mask anew and keeps the rest of the picture: in-painting, and "
+            "with 'Pad Image for Outpainting' before it out-painting. Chain it with 'LTX-2 Retake Region' for a part "
+            "of the picture in a part of the time.",
+            inputs=[
+                io.Latent.Input("video_latent", tooltip="The encoded clip."),
+                io.Mask.Input(
+                    "mask",
+                    tooltip="White = new, black = kept, grey = changed a little. One frame for the whole clip, or one "
+                    "per frame; it is fitted to the picture's size.",
+                ),
+                io.Int.Input(
+                    "grow",
+                    default=0,
+                    min=0,
+                    max=MAX_GROW,
+                    tooltip="Pixels of the mask by which the white part is made larger on all sides; 16 covers an "
+                    "object's soft edge. The model works in cells of 32 x 32 pixels and 8 frames: each cell with any "
+                    "white is new.",
+                ),
+                sockets.VideoVAE.Input(
+                    "video_vae", optional=True, tooltip="For checkpoints whose latents differ from the published sizes."
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(display_name="video_latent", tooltip="The clip with its noise mask, for the sampler."),
+                io.Mask.Output(
+                    display_name="blend_mask",
+                    tooltip="White where the picture is new, in the clip's size: lay the result over the source with "
+                    "'Image Composite Masked', and every kept pixel is the source's own.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, video_latent, mask, grow, video_vae=None) -> io.NodeOutput:
+        if video_vae is not None:
+            require_handle(video_vae, "video_vae", "video_vae")
+        clip = clip_of(video_latent, video_vae)
+        check_between("grow", grow, 0, MAX_GROW)
+        marked = grow_mask(require_mask(mask, "mask"), math.floor(grow))
+        if not marked.any():
+            raise InputError("mask is black everywhere: nothing would be generated. Paint what is to be new white.")
+        cells = latent_mask_from_pixels(marked, clip.latent, clip.scale.time)
+        result = _masked(video_latent, cells, "video_latent")
+        if not result["noise_mask"].any():
+            raise InputError(
+                "Nothing is left to generate: mask and the region that video_latent has already do not overlap."
+            )
+        return io.NodeOutput(result, _blend_mask(result, clip))
+
+
+NODES = [LTX2FreezeLatent, LTX2RetakeRegion, LTX2InpaintRegion]
