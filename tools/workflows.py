@@ -1,6 +1,6 @@
 """Writes the example graphs: ``workflows/NAME.json`` to drag into the browser, ``workflows/api/NAME.json`` to queue.
 
-    python3 tools/workflows.py            # write what the descriptions in graphs.py give
+    python3 tools/workflows.py            # write what the descriptions in graphs*.py give
     python3 tools/workflows.py --check    # fail if a file on disk differs
 
 Both files come from one description, so they cannot drift apart. Slot numbers, widget order and defaults come from the
@@ -10,6 +10,7 @@ nodes themselves, as a running ComfyUI tells them (``/object_info``).
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 import tempfile
@@ -198,15 +199,19 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def main() -> int:
-    from tools.graphs import GRAPHS
+def all_graphs() -> list[Graph]:
+    """The graphs of every ``tools/graphs*.py``."""
+    modules = sorted(path.stem for path in Path(__file__).parent.glob("graphs*.py"))
+    return [graph for name in modules for graph in importlib.import_module(f"tools.{name}").GRAPHS]
 
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file differs")
     arguments = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory() as folder, Server(provision(), folder=Path(folder)) as server:
-            contents = files(GRAPHS, server.client.object_info())
+            contents = files(all_graphs(), server.client.object_info())
     except (ProvisionError, ServerError, GraphError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -18,9 +18,9 @@ from tools.graphs import GRAPHS, NEGATIVE
 from tools.provision import REPO
 from tools.server import Event, Prompt, PromptRejected, RunResult, Server
 from tools.tiny import VERSIONS, with_tiny_models
-from tools.workflows import differences, files
+from tools.workflows import all_graphs, differences, files
 
-NAMES = sorted(path.stem for path in (REPO / "workflows" / "api").glob("*.json"))
+NAMES = [graph.name for graph in GRAPHS]
 SAMPLE_RATES = {"2.0": 24_000, "2.3": 48_000}
 SIZE = {"width": 96, "height": 64, "length": 17}
 
@@ -51,7 +51,7 @@ def decode(path: Path) -> np.ndarray:
 
 
 def test_files_are_what_the_descriptions_give(object_info: dict[str, Any]) -> None:
-    assert differences(files(GRAPHS, object_info)) == [], "run: python3 tools/workflows.py"
+    assert differences(files(all_graphs(), object_info)) == [], "run: python3 tools/workflows.py"
 
 
 def test_negative_prompt_is_the_preset_of_the_version() -> None:
