@@ -33,7 +33,7 @@ from ..ltx_core_impl.model.video_vae import (
 from ..ltx_core_impl.quantization import QuantizationPolicy
 from ..ltx_core_impl.sampling.stage import StageModality
 from ..ltx_core_impl.text_encoders.duration_head import DurationHeadConfigurator
-from ..ltx_core_impl.text_encoders.gemma import load_text_encoder
+from ..ltx_core_impl.text_encoders.gemma import GemmaTextEncoder, load_text_encoder
 from . import host
 from .checks import InputError
 from .handles import ComponentHandle, FileRef, MissingComponent, ModelHandle, TextEncoderHandle
@@ -195,7 +195,7 @@ def _part(handle: ComponentHandle, part: str, working_memory: int = 0, dtype: to
         return builder.build(device=home, dtype=dtype, progress=progress)
 
     size = _stored_bytes([handle.file.path], part, dtype)
-    return host.loaded(handle, part, build, size=size, working_memory=working_memory)
+    return host.loaded(handle, f"{part} {dtype}", build, size=size, working_memory=working_memory)
 
 
 def video_encoder(handle: ComponentHandle, pixels: int) -> Any:
@@ -203,9 +203,9 @@ def video_encoder(handle: ComponentHandle, pixels: int) -> Any:
     return _part(handle, "video_encoder", working_memory=convolution_memory(pixels))
 
 
-def video_decoder(handle: ComponentHandle, working_memory: int) -> Any:
-    """Context manager: the decoder, with this many bytes of room for its work."""
-    return _part(handle, "video_decoder", working_memory=working_memory)
+def video_decoder(handle: ComponentHandle, working_memory: int, dtype: torch.dtype | None = None) -> Any:
+    """Context manager: the decoder, with this many bytes of room for its work; in ``dtype`` if one is named."""
+    return _part(handle, "video_decoder", working_memory=working_memory, dtype=dtype)
 
 
 def video_decoder_bytes(handle: ComponentHandle) -> int:
@@ -287,17 +287,26 @@ def bytes_per_row(handle: ModelHandle, video: StageModality | None, audio: Stage
 # Text
 
 
-def encode_prompts(handle: TextEncoderHandle, prompts: list[str]) -> list[tuple[Tensor, Tensor]]:
-    """Video and audio contexts of every prompt; Gemma first, then the connectors, so that one can go for the other."""
-    device = host.compute_device()
-    dtype = host.compute_dtype(device)
+@contextmanager
+def gemma(handle: TextEncoderHandle, with_vision: bool = False) -> Iterator[GemmaTextEncoder]:
+    """The language model; its vision tower is only read where a picture is shown to it."""
+    dtype = host.compute_dtype(host.compute_device())
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
-        return load_text_encoder(handle.gemma.path, dtype=dtype, device=home, progress=progress)
+        return load_text_encoder(
+            handle.gemma.path, dtype=dtype, device=home, with_vision=with_vision, progress=progress
+        )
 
     size = folder_bytes(handle.gemma.path)
     layers = attrgetter("gemma.language_model.layers")
-    with host.loaded(handle, "gemma", build, size=size, blocks=layers) as encoder:
+    part = "gemma with vision" if with_vision else "gemma"
+    with host.loaded(handle, part, build, size=size, blocks=layers) as encoder:
+        yield encoder
+
+
+def encode_prompts(handle: TextEncoderHandle, prompts: list[str]) -> list[tuple[Tensor, Tensor]]:
+    """Video and audio contexts of every prompt; Gemma first, then the connectors, so that one can go for the other."""
+    with gemma(handle) as encoder:
         states = encoder.hidden_states(prompts)
         length = encoder.tokenizer.max_length
     with embeddings_processor(handle) as processor:

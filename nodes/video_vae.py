@@ -16,7 +16,8 @@ from .versions import check_latent_fits, latent_version
 CATEGORY = "LTX-2/video"
 
 
-def _tiling_inputs(tile: int, overlap: int, frames: int, frame_overlap: int, purpose: str) -> list[io.Input]:
+def tiling_inputs(tile: int, overlap: int, frames: int, frame_overlap: int, purpose: str) -> list[io.Input]:
+    """The widgets of `TileSizes`."""
     return [
         io.Int.Input(
             "tile_size",
@@ -54,7 +55,8 @@ def _tiling_inputs(tile: int, overlap: int, frames: int, frame_overlap: int, pur
     ]
 
 
-def _check_tiling(*values: int | None) -> bool | str:
+def check_tiling(*values: int | None) -> bool | str:
+    """Judge the values of `tiling_inputs` at queue time."""
     if any(value is None for value in values):
         return True
     return message_or_true(lambda: TileSizes(*values).together())
@@ -75,7 +77,7 @@ class LTX2VideoVAEEncode(io.ComfyNode):
                     "images", tooltip="Frames of one clip: 1, 9, 17, ... with sides that are multiples of 32."
                 ),
                 sockets.VideoVAE.Input("video_vae", tooltip="From the checkpoint loader."),
-                *_tiling_inputs(0, 64, 0, 24, "encode"),
+                *tiling_inputs(0, 64, 0, 24, "encode"),
                 io.Float.Input(
                     "frame_rate",
                     default=24.0,
@@ -90,7 +92,7 @@ class LTX2VideoVAEEncode(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, tile_size, tile_overlap, temporal_size, temporal_overlap) -> bool | str:
-        return _check_tiling(tile_size, tile_overlap, temporal_size, temporal_overlap)
+        return check_tiling(tile_size, tile_overlap, temporal_size, temporal_overlap)
 
     @classmethod
     def execute(
@@ -124,7 +126,7 @@ class LTX2VideoVAEDecode(io.ComfyNode):
             inputs=[
                 io.Latent.Input("video_latent", tooltip="Video latent from the sampler."),
                 sockets.VideoVAE.Input("video_vae", tooltip="From the checkpoint loader."),
-                *_tiling_inputs(512, 64, 64, 24, "decode"),
+                *tiling_inputs(512, 64, 64, 24, "decode"),
                 io.Int.Input(
                     "noise_seed",
                     default=0,
@@ -154,7 +156,7 @@ class LTX2VideoVAEDecode(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, tile_size, tile_overlap, temporal_size, temporal_overlap) -> bool | str:
-        return _check_tiling(tile_size, tile_overlap, temporal_size, temporal_overlap)
+        return check_tiling(tile_size, tile_overlap, temporal_size, temporal_overlap)
 
     @classmethod
     def execute(
