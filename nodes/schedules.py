@@ -89,9 +89,22 @@ class LTX2SchedulerNode(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, steps, stretch) -> bool | str:
+        return message_or_true(lambda: cls._check(steps, stretch))
+
+    @staticmethod
+    def _check(steps: int | None, stretch: bool | None) -> None:
+        if steps is not None:
+            check_between("steps", steps, 1, MAX_STEPS)
+        if steps == 1 and stretch:
+            raise InputError(
+                "steps is 1; the stretched schedule would start at its last noise level. Set steps to 2 or more, or "
+                "turn stretch off."
+            )
+
+    @classmethod
     def execute(cls, steps, max_shift, base_shift, stretch, terminal, latent=None) -> io.NodeOutput:
-        if steps < 2:
-            raise InputError("steps is 1; the stretched schedule needs at least 2. Set steps to 2 or more.")
+        cls._check(steps, stretch)
         samples = None if latent is None else latent_samples(latent, "video", "latent")
         scheduler = LTX2Scheduler()
         sigmas = scheduler.execute(
