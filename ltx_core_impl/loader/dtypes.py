@@ -19,8 +19,6 @@ TORCH = {
     "I64": torch.int64, "F64": torch.float64, "C64": torch.complex64,
 }  # fmt: skip
 
-FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
-
 
 def torch_dtype(name: str) -> torch.dtype:
     """The torch dtype of a header's dtype name; ``ValueError`` for one torch cannot hold.

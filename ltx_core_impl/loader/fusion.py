@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..quantization.formats import FP8_DTYPES
 from ..quantization.fp8 import cast_to_fp8, dequantize, quantize_weight
-from .dtypes import FP8
 from .lora_file import lora_product
 from .state_dict import StateDict
 
@@ -23,12 +23,12 @@ class LoraStateDictWithStrength(NamedTuple):
 
 def delta_dtype(target: torch.dtype) -> torch.dtype:
     """The dtype in which changes are summed and added for a weight of dtype ``target``: bf16 for fp8."""
-    return torch.bfloat16 if target in FP8 else target
+    return torch.bfloat16 if target in FP8_DTYPES else target
 
 
 def fuse_plain(weight: Tensor, delta: Tensor, target: torch.dtype) -> Tensor:
     """``weight + delta`` in the dtype of ``delta`` (which is consumed), rounded to ``target``."""
-    fused = delta.add_(weight.to(delta.dtype) if weight.dtype in FP8 else weight)
+    fused = delta.add_(weight.to(delta.dtype) if weight.dtype in FP8_DTYPES else weight)
     return cast_to_fp8(fused) if target == torch.float8_e4m3fn else fused.to(target)
 
 
@@ -58,7 +58,7 @@ def apply_loras(
         scale = model_sd.sd.get(f"{module}.weight_scale")
         if delta is None:
             continue
-        if scale is not None and weight.dtype in FP8:
+        if scale is not None and weight.dtype in FP8_DTYPES:
             codes, new_scale = fuse_scaled(weight, scale, delta)
             fused |= {key: codes, f"{module}.weight_scale": new_scale.reshape(scale.shape)}
         else:

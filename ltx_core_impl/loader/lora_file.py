@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 
+from ..quantization.formats import FP8_DTYPES
 from .checkpoint import Checkpoint, open_checkpoint
-from .dtypes import FP8
 from .errors import LoraError
 from .folders import PathLike
 from .key_maps.lora_names import ModuleNames, split_lora_key
@@ -180,10 +180,6 @@ class LoraFusion:
             file.__exit__(None, None, None)
         self._files = []
 
-    def modules(self) -> Collection[str]:
-        """Names of the modules that are changed."""
-        return self._by_module.keys()
-
     def delta(
         self, module: str, dtype: torch.dtype, device: torch.device, load_device: torch.device
     ) -> torch.Tensor | None:
@@ -209,7 +205,7 @@ def lora_product(down: torch.Tensor, up: torch.Tensor, strength: float) -> torch
 
     The strength multiplies *before* the product and is rounded to that dtype, as the reference does (spec 01 §7.2).
     """
-    down, up = (m.to(torch.bfloat16) if m.dtype in FP8 else m for m in (down, up))
+    down, up = (m.to(torch.bfloat16) if m.dtype in FP8_DTYPES else m for m in (down, up))
     dtype = torch.promote_types(down.dtype, up.dtype)
     return torch.matmul(up.to(dtype) * strength, down.to(dtype))
 

@@ -9,11 +9,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..quantization.formats import INPUT_SCALE_NAMES, SCALE_NAMES, ComfyQuant, StoredFormat, parse_comfy_quant
+from ..quantization.formats import (
+    FP8_DTYPES,
+    INPUT_SCALE_NAMES,
+    SCALE_NAMES,
+    ComfyQuant,
+    StoredFormat,
+    parse_comfy_quant,
+)
 from ..quantization.fp8 import cast_to_fp8, dequantize, quantize_weight
 from ..quantization.linear import CastLinear, ScaledLinear
 from ..quantization.nvfp4 import dequantize_nvfp4
-from .dtypes import FP8
 from .errors import UnsupportedFormatError
 from .fusion import delta_dtype, fuse_plain, fuse_scaled
 from .plan import KeyRules, Source, Step
@@ -89,10 +95,10 @@ class Materializer:
     def _other(self, module: nn.Module, step: Step) -> Tensor:
         value = self.reader.read(step.source)
         if isinstance(module, CastLinear):
-            if value.dtype in FP8:
+            if value.dtype in FP8_DTYPES:
                 return value
             return cast_to_fp8(value) if module.casts_bias else self._cast(value)
-        return value.to(self.dtype or torch.bfloat16) if value.dtype in FP8 else self._cast(value)
+        return value.to(self.dtype or torch.bfloat16) if value.dtype in FP8_DTYPES else self._cast(value)
 
     def _weight(self, module: nn.Module, step: Step) -> Tensor:
         if isinstance(module, ScaledLinear):
@@ -124,7 +130,7 @@ class Materializer:
         return codes
 
     def _cast_weight(self, step: Step) -> Tensor:
-        if step.format is StoredFormat.FP8:
+        if step.format is StoredFormat.FP8_DTYPES:
             value = self.reader.read(step.source)
         else:  # scales are folded in by way of bf16, whatever the build dtype
             value = cast_to_fp8(self._dequantized(step, torch.bfloat16))
@@ -136,7 +142,7 @@ class Materializer:
         value = self.reader.read(step.source)
         if step.format is StoredFormat.SCALED_FP8:
             return dequantize(value, self._auxiliary(step, SCALE_NAMES), wide)
-        if step.format is StoredFormat.FP8:
+        if step.format is StoredFormat.FP8_DTYPES:
             return value.to(wide)
         if step.format is StoredFormat.NVFP4:
             rows, columns = value.shape[0], 2 * value.shape[1]

@@ -20,28 +20,36 @@ def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
 
     An all-zero weight gets zero codes and scale 1.
     """
-    weight = weight.float()
-    amax = weight.abs().amax() if weight.numel() else weight.new_zeros(())
+    scaled = _float32_copy(weight)
+    amax = _amax(scaled) if scaled.numel() else scaled.new_zeros(())
     factor = torch.where(amax > 0, FP8_MAX / amax, torch.ones_like(amax))
-    return cast_to_fp8(weight * factor), factor.reciprocal()
+    return scaled.mul_(factor).clamp_(-FP8_MAX, FP8_MAX).to(FP8), factor.reciprocal()
 
 
 def dequantize(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     """``codes · scale``, multiplied in fp32."""
-    return (codes.float() * scale.float().reshape(())).to(dtype)
+    return _float32_copy(codes).mul_(scale.float().reshape(())).to(dtype)
 
 
 def dynamic_scale(x: Tensor) -> Tensor:
     """The fp32 scale ``()`` that maps the largest ``|x|`` to 448."""
-    low, high = x.aminmax()
-    amax = torch.maximum(low.abs(), high.abs()).float()
-    return amax.clamp_min(_TINY) / FP8_MAX
+    return _amax(x).float().clamp_min(_TINY) / FP8_MAX
 
 
 def quantize_input(x: Tensor, scale: Tensor) -> Tensor:
     """e4m3 codes of activations; in fp32, because bf16 times a 0-dim fp32 tensor would be rounded to bf16."""
-    scaled = x.to(torch.float32, copy=True, memory_format=torch.contiguous_format).mul_(scale.reciprocal())
-    return scaled.clamp_(-FP8_MAX, FP8_MAX).to(FP8)
+    return _float32_copy(x).mul_(scale.reciprocal()).clamp_(-FP8_MAX, FP8_MAX).to(FP8)
+
+
+def _float32_copy(tensor: Tensor) -> Tensor:
+    """A contiguous copy that may be changed in place: weights are large, so one temporary must do."""
+    return tensor.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+
+
+def _amax(tensor: Tensor) -> Tensor:
+    """The largest absolute value, ``()``, without a temporary of the tensor's size."""
+    low, high = tensor.aminmax()
+    return torch.maximum(low.abs(), high.abs())
 
 
 def can_scaled_mm(x: Tensor, weight: Tensor) -> bool:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from . import trtllm
-from .formats import FP8_DTYPES
 from .fp8 import can_scaled_mm, dequantize, dynamic_scale, emulated_scaled_mm, quantize_input
 
 PLACEHOLDER_SCALE = 1.0
@@ -112,8 +111,3 @@ def to_plain_linear(linear: nn.Linear) -> nn.Linear:
     linear.__class__ = nn.Linear
     del linear.weight_scale, linear.input_scale
     return linear
-
-
-def is_fp8(tensor: Tensor) -> bool:
-    """Whether a tensor holds fp8 numbers."""
-    return tensor.dtype in FP8_DTYPES
