@@ -28,5 +28,7 @@ def with_tiny_models(
     }
     result = copy.deepcopy(prompt)
     for node in result.values():
-        node["inputs"] |= values.get(node["class_type"], {})
+        inputs = node["inputs"]
+        # What comes over a wire stays on it.
+        inputs |= {k: v for k, v in values.get(node["class_type"], {}).items() if not isinstance(inputs.get(k), list)}
     return result

@@ -1,0 +1,287 @@
+"""Graphs that start from an existing video: control, retake, paint, extend, dub, upscale (spec 07 §3, §5)."""
+
+from __future__ import annotations
+
+from tools.graph import Graph, Node, Output
+from tools.graph_parts import FULL_2_0, SPATIAL_UPSCALER, STAGE_2, TEMPORAL_UPSCALER, Pipeline, pipeline
+from tools.graphs import DISTILLED
+
+UNION_LORA = "ltx-2.3-22b-ic-lora-union-control-ref0.5.safetensors"
+DETAILER_LORA = "ltx-2-19b-ic-lora-detailer.safetensors"
+DUB_LORA = "ltx-2.3-22b-ic-lora-lipdub-0.9.safetensors"
+SOURCE = "- **Video**: any size and length; it is cut to multiples of 32 pixels and 8k + 1 frames."
+
+
+def ic_lora() -> Graph:
+    """A control video decides the picture in stage 1; stage 2 runs without the LoRA."""
+    advice = (
+        "- **Control video**: edges, depth, pose ... as the LoRA wants it, or the video to be changed. Other LoRAs "
+        "(colourise, deblur, ingredients, motion track, pixel upscaler) are the same graph with another input.\n"
+        "- The size of the reference is read from the LoRA file."
+    )
+    make = pipeline("ic-lora", "Video to video with an IC-LoRA", DISTILLED, advice, (UNION_LORA, SPATIAL_UPSCALER))
+    model = make.lora(UNION_LORA, 1.0, "IC-LoRA, stage 1")
+    upscaler = make.upscaler()
+    positive = make.text()
+    with make.graph.group("3 Control video"):
+        video = make.graph.node("LoadVideo", "Control video", file="source.mp4")
+        parts = make.graph.node("GetVideoComponents", video=video["VIDEO"])
+        clip = make.clip(frame_rate=parts["fps"])
+    with make.graph.group("4 Stage 1"):
+        guides = make.reference(parts["images"], model, clip["video_latent"])
+        first = make.stage(
+            "Stage 1",
+            make.guider(positive),
+            make.distilled_sigmas(),
+            model=model,
+            video=clip["video_latent"],
+            audio=clip["audio_latent"],
+            guides=guides,
+        )
+    with make.graph.group("5 Stage 2"):
+        second = make.stage(
+            "Stage 2",
+            make.guider(positive, "Guider of stage 2"),
+            make.distilled_sigmas(STAGE_2),
+            video=make.upscale(first["video_latent"], upscaler)["video_latent"],
+            audio=make.switchable_sound(first),
+            seed=11,
+        )
+        images, sound = make.pictures(second["video_latent"]), make.sound(second["audio_latent"])
+    make.save(images, sound, clip["frame_rate"], make.graph.name)
+    return make.graph
+
+
+def video_to_audio() -> Graph:
+    """The picture is given and stays; sound is made for it."""
+    make = pipeline("video-to-audio", "Video to sound", DISTILLED, SOURCE + " Its own sound is replaced.")
+    positive = make.text()
+    with make.graph.group("3 Video"):
+        source = make.source()
+        latent, _ = make.encoded(source, sound=False)
+        frozen = make.graph.node("LTX2FreezeLatent", latent=latent)["latent"]
+        size = {name: source[name] for name in ("width", "height", "length", "frame_rate")}
+        clip = make.clip(**size)
+    with make.graph.group("4 Sampling and decoding"):
+        result = make.stage(
+            "Sampling", make.guider(positive), make.distilled_sigmas(), video=frozen, audio=clip["audio_latent"]
+        )
+        sound = make.sound(result["audio_latent"])
+    make.save(source["images"], sound, source["frame_rate"], make.graph.name)
+    return make.graph
+
+
+def retake() -> Graph:
+    """A time window of picture and sound is made anew."""
+    advice = (
+        SOURCE + "\n- **Region**: start and end in seconds; **ramp** softens its edges.\n"
+        "- The new part is laid over the source, so that every other frame is the source's own."
+    )
+    make = pipeline("retake", "Retake a part of a video", DISTILLED, advice)
+    positive = make.text()
+    with make.graph.group("3 Video"):
+        source = make.source()
+        video, audio = make.encoded(source)
+        region = make.graph.node(
+            "LTX2RetakeRegion", video_latent=video, audio_latent=audio, start_time=1.0, end_time=3.0
+        )
+    _fill(make, positive, region["video_latent"], region["audio_latent"], region, source["images"], source)
+    return make.graph
+
+
+def extend() -> Graph:
+    """The clip goes on, forwards or backwards."""
+    advice = SOURCE + "\n- **frames_before**, **frames_after**: how much to add; all frames together are 8k + 1."
+    make = pipeline("extend", "Extend a video", DISTILLED, advice)
+    positive = make.text()
+    with make.graph.group("3 Video"):
+        source = make.source()
+        longer = make.graph.node(
+            "LTX2ExtendClip",
+            images=source["images"],
+            audio=source["audio"],
+            frame_rate=source["frame_rate"],
+            frames_after=48,
+        )
+        video, audio = make.encoded(longer)
+        region = make.graph.node(
+            "LTX2RetakeRegion",
+            video_latent=video,
+            audio_latent=audio,
+            start_time=longer["start_time"],
+            end_time=longer["end_time"],
+            generate="outside",
+        )
+    _fill(make, positive, region["video_latent"], region["audio_latent"], region, longer["images"], source)
+    return make.graph
+
+
+def inpaint() -> Graph:
+    """A masked part of the picture is made anew; the sound stays."""
+    advice = SOURCE + "\n- **Mask**: red where the picture is to be new; one picture for the whole clip."
+    make = pipeline("inpaint", "Paint in a video", DISTILLED, advice)
+    positive = make.text()
+    with make.graph.group("3 Video"):
+        source = make.source()
+        video, audio = make.encoded(source)
+        mask = make.graph.node("LoadImageMask", image="example.png", channel="red")["MASK"]
+        region = make.graph.node("LTX2InpaintRegion", video_latent=video, mask=mask)
+        frozen = make.graph.node("LTX2FreezeLatent", "Keep the sound", latent=audio)["latent"]
+    _fill(make, positive, region["video_latent"], frozen, region, source["images"], source)
+    return make.graph
+
+
+def outpaint() -> Graph:
+    """The picture grows at its sides; the sound stays."""
+    advice = SOURCE + "\n- **left, right, top, bottom**: pixels to add, multiples of 32."
+    make = pipeline("outpaint", "Widen a video", DISTILLED, advice)
+    positive = make.text()
+    with make.graph.group("3 Video"):
+        source = make.source()
+        padded = make.graph.node("ImagePadForOutpaint", image=source["images"], left=128, right=128, feathering=0)
+        video = make.graph.node(
+            "LTX2VideoVAEEncode",
+            images=padded["IMAGE"],
+            video_vae=make.loader["video_vae"],
+            tile_size=512,
+            temporal_size=64,
+            frame_rate=source["frame_rate"],
+        )["video_latent"]
+        audio = make.encoded_sound(source["audio"], fit_to=video)
+        region = make.graph.node("LTX2InpaintRegion", video_latent=video, mask=padded["MASK"])
+        frozen = make.graph.node("LTX2FreezeLatent", "Keep the sound", latent=audio)["latent"]
+    _fill(make, positive, region["video_latent"], frozen, region, padded["IMAGE"], source)
+    return make.graph
+
+
+def lipdub() -> Graph:
+    """New words with the same voice and the lips that fit; two stages, the LoRA in both."""
+    advice = (
+        "- **Video**: a person who speaks; its sound is the reference of the voice.\n- **Prompt**: the new words.\n"
+        "- **Width, height**: the same shape as the video, multiples of 64; stage 2 doubles them."
+    )
+    make = pipeline("lipdub", "Dub a video with the same voice", DISTILLED, advice, (DUB_LORA, SPATIAL_UPSCALER))
+    model = make.lora(DUB_LORA, 1.0, "IC-LoRA, both stages")
+    upscaler = make.upscaler()
+    positive = make.text('A person looks into the camera and says: "Good morning, everyone."')
+    with make.graph.group("3 Video"):
+        source = make.source()
+        clip = make.clip(length=source["length"], frame_rate=source["frame_rate"])
+        voice = make.encoded_sound(source["audio"], "Voice")
+    with make.graph.group("4 Stage 1"):
+        guides = make.reference(source["images"], model, clip["video_latent"])
+        guides = make.graph.node("LTX2ReferenceAudioGuide", reference=voice, guides=guides)["guides"]
+        first = make.stage(
+            "Stage 1",
+            make.guider(positive),
+            make.distilled_sigmas(),
+            model=model,
+            video=clip["video_latent"],
+            audio=clip["audio_latent"],
+            guides=guides,
+        )
+    with make.graph.group("5 Stage 2"):
+        larger = make.upscale(first["video_latent"], upscaler)["video_latent"]
+        guides = make.reference(source["images"], model, larger, tile_size=512)
+        guides = make.graph.node("LTX2ReferenceAudioGuide", reference=first["audio_latent"], guides=guides)["guides"]
+        second = make.stage(
+            "Stage 2",
+            make.guider(positive, "Guider of stage 2"),
+            make.distilled_sigmas(STAGE_2),
+            model=model,
+            video=larger,
+            audio=make.graph.node("LTX2FreezeLatent", latent=first["audio_latent"])["latent"],
+            guides=guides,
+            seed=11,
+        )
+        images, sound = make.pictures(second["video_latent"]), make.sound(first["audio_latent"])
+    make.save(images, sound, source["frame_rate"], make.graph.name)
+    return make.graph
+
+
+def upscale_refine() -> Graph:
+    """An existing video at twice the size, refined in three steps; its sound stays."""
+    advice = SOURCE + "\n- **Upscaler**: x2, or x1.5 with that file."
+    make = pipeline("upscale-refine", "Upscale a video", DISTILLED, advice, (SPATIAL_UPSCALER,))
+    upscaler = make.upscaler()
+    positive = make.text()
+    with make.graph.group("3 Video"):
+        source = make.source(multiple=64)
+        video, audio = make.encoded(source)
+        frozen = make.graph.node("LTX2FreezeLatent", "Keep the sound", latent=audio)["latent"]
+    with make.graph.group("4 Sampling and decoding"):
+        larger = make.upscale(video, upscaler)["video_latent"]
+        sigmas = make.distilled_sigmas(STAGE_2)
+        result = make.stage("Refinement", make.guider(positive), sigmas, video=larger, audio=frozen)
+        images = make.pictures(result["video_latent"])
+    make.save(images, source["audio"], source["frame_rate"], make.graph.name)
+    return make.graph
+
+
+def temporal_upscale() -> Graph:
+    """An existing video at twice the frame rate, refined in four steps; its sound stays."""
+    make = pipeline("temporal-upscale", "Double the frame rate", DISTILLED, SOURCE, (TEMPORAL_UPSCALER,))
+    upscaler = make.upscaler(TEMPORAL_UPSCALER)
+    positive = make.text()
+    with make.graph.group("3 Video"):
+        source = make.source()
+        video, _ = make.encoded(source, sound=False)
+    with make.graph.group("4 Sampling and decoding"):
+        smoother = make.upscale(video, upscaler)
+        sigmas = make.distilled_sigmas("temporal upscale (4 steps)")
+        result = make.stage("Refinement", make.guider(positive), sigmas, video=smoother["video_latent"])
+        images = make.pictures(result["video_latent"])
+    make.save(images, source["audio"], smoother["frame_rate"], make.graph.name)
+    return make.graph
+
+
+def detail() -> Graph:
+    """An existing video with more detail: the detailer LoRA sees it while it is refined; its sound stays."""
+    advice = SOURCE + " Enlarge it with width and height of 'LTX-2 Fit Video'.\n- **Sigmas**: fewer keep more of it."
+    make = pipeline("detail", "Add detail to a video, LTX-2", FULL_2_0, advice, (DETAILER_LORA,))
+    model = make.lora(DETAILER_LORA, 1.0, "IC-LoRA, detailer")
+    positive = make.text("", "Prompt (may stay empty)")
+    with make.graph.group("3 Video"):
+        source = make.source(multiple=64)
+        video, _ = make.encoded(source, sound=False)
+        guides = make.reference(source["images"], model, video, tile_size=512)
+    with make.graph.group("4 Sampling and decoding"):
+        sigmas = make.distilled_sigmas(STAGE_2)
+        result = make.stage("Refinement", make.guider(positive), sigmas, model=model, video=video, guides=guides)
+        images = make.pictures(result["video_latent"])
+    make.save(images, source["audio"], source["frame_rate"], make.graph.name)
+    return make.graph
+
+
+def _fill(
+    make: Pipeline, positive: Output, video: Output, audio: Output, region: Node, given: Output, source: Node
+) -> None:
+    """Sample what the masks leave open and lay it over the given frames."""
+    with make.graph.group("4 Sampling and decoding"):
+        result = make.stage("Sampling", make.guider(positive), make.distilled_sigmas(), video=video, audio=audio)
+        images, sound = make.pictures(result["video_latent"]), make.sound(result["audio_latent"])
+        blended = make.graph.node(
+            "ImageCompositeMasked",
+            "Lay it over the source",
+            destination=given,
+            source=images,
+            mask=region["blend_mask"],
+            x=0,
+            y=0,
+            resize_source=False,
+        )["IMAGE"]
+    make.save(blended, sound, source["frame_rate"], make.graph.name)
+
+
+GRAPHS = [
+    ic_lora(),
+    video_to_audio(),
+    retake(),
+    extend(),
+    inpaint(),
+    outpaint(),
+    lipdub(),
+    upscale_refine(),
+    temporal_upscale(),
+    detail(),
+]
