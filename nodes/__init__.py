@@ -12,11 +12,13 @@ logger = logging.getLogger(__name__)
 MODULES = (
     "loaders",
     "text",
+    "duration",
     "latents",
     "schedules",
     "guidance",
     "image_guide",
     "reference",
+    "keyframes",
     "regions",
     "fitting",
     "sampler",

@@ -7,6 +7,7 @@ from math import prod
 from torch import Tensor
 
 from ..ltx_core_impl.conditioning.item import ConditioningItem
+from ..ltx_core_impl.conditioning.keyframe_slots import VideoGeneratedKeyframeSlots
 from ..ltx_core_impl.conditioning.noise_mask import LatentNoiseMask, restore_kept
 from ..ltx_core_impl.conditioning.rules import ReferenceRules
 from ..ltx_core_impl.conditioning.tools import AudioLatentTools, LatentTools, VideoLatentTools
@@ -23,6 +24,7 @@ from .checks import InputError, check_frame_rate, latent_samples
 from .components import transformer_options
 from .geometry import audio_geometry, video_geometry
 from .handles import ComponentHandle, Guides, ModelHandle
+from .versions import check_latent_fits
 
 
 def video_modality(
@@ -41,6 +43,12 @@ def video_modality(
     if stream is None:
         raise InputError(f"{model.file.name} has no video stream. Disconnect video_latent, or load another model.")
     _check_channels("video_latent", samples.shape[1], stream.in_channels, model)
+    check_latent_fits(latent, model, "video_latent")
+    if not stream.keyframe_embedding and any(isinstance(one, VideoGeneratedKeyframeSlots) for one in guides.video):
+        raise InputError(
+            f"guides holds keyframe slots, which {model.file.name} does not know: they came with LTX-2.5. Remove "
+            "'LTX-2 Keyframe Slots', or load LTX-2.5."
+        )
     rate = latent.get("frame_rate") if frame_rate is None else frame_rate
     if rate is None:
         raise InputError(

@@ -24,13 +24,15 @@ from ..ltx_core_impl.sampling.stage import StageModality, denoise_stage
 from ..ltx_core_impl.sampling.validation import checked_sigmas
 from ..ltx_core_impl.types import LatentState
 from . import components, host, sockets
-from .checks import InputError, check_choice, message_or_true, require_handle
+from .checks import InputError, check_between, check_choice, message_or_true, require_handle
 from .guidance import as_perturbation
 from .handles import Context, Guidance, Guider, Guides, ModelHandle, describe
+from .keyframes import keyframes_latent
 from .latents import SeededNoise
 from .modalities import audio_modality, video_modality, with_kept_parts
 from .preview import Preview
 from .reference import check_references
+from .versions import check_context_fits, check_fits_model, latent_version
 
 CATEGORY = "LTX-2/sampling"
 SOLVERS = {
@@ -42,6 +44,7 @@ SOLVERS = {
     "euler_ancestral_cfg_pp": euler_cfg_pp_denoising_loop,
 }
 WITH_OWN_NOISE = ("res_2s", "euler_ancestral", "euler_ancestral_cfg_pp")
+WITH_ETA = ("euler_ancestral", "euler_ancestral_cfg_pp")
 
 
 class LTX2Sampler(io.ComfyNode):
@@ -89,10 +92,25 @@ class LTX2Sampler(io.ComfyNode):
                 sockets.AudioVAE.Input(
                     "audio_vae", optional=True, tooltip="For checkpoints whose sound rates differ from the published."
                 ),
+                io.Float.Input(
+                    "eta",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip="How much of the noise the ancestral solvers renew in every step: 1 = all that they can, "
+                    "0 = none (plain euler). 0.5 in the temporal rounds of DFR. Other solvers ignore it.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(display_name="video_latent", tooltip="Denoised video latent."),
                 io.Latent.Output(display_name="audio_latent", tooltip="Denoised audio latent."),
+                io.Latent.Output(
+                    display_name="keyframes",
+                    tooltip="What 'LTX-2 Keyframe Slots' asked for, as clips of one frame: to decode, to upscale, or "
+                    "for the next stage. Empty without slots.",
+                ),
             ],
         )
 
@@ -114,14 +132,16 @@ class LTX2Sampler(io.ComfyNode):
         guides=None,
         video_vae=None,
         audio_vae=None,
+        eta=1.0,
     ) -> io.NodeOutput:
         handle = require_handle(model, "transformer", "model")
         check_choice("solver", solver, list(SOLVERS))
+        check_between("eta", eta, 0.0, 1.0)
         sigmas = checked_sigmas(sigmas)
         seed = _seed(noise)
         _check_guider(guider, handle)
         if video_vae is not None:
-            require_handle(video_vae, "video_vae", "video_vae")
+            check_fits_model(require_handle(video_vae, "video_vae", "video_vae"), handle, "video_vae")
         if audio_vae is not None:
             require_handle(audio_vae, "audio_vae", "audio_vae")
         start = sigmas[0].item()
@@ -136,7 +156,11 @@ class LTX2Sampler(io.ComfyNode):
         working_memory = passes * components.bytes_per_row(handle, video, audio)
         loop = SOLVERS[solver]
         if solver in WITH_OWN_NOISE:
-            loop = partial(loop, noise_seed=[seed + index + ANCESTRAL_SEED_OFFSET for index in range(batch)])
+            loop_seed = getattr(noise, "loop_seed", None)
+            loop_seed = seed + ANCESTRAL_SEED_OFFSET if loop_seed is None else loop_seed
+            loop = partial(loop, noise_seed=[loop_seed + index for index in range(batch)])
+        if solver in WITH_ETA:
+            loop = partial(loop, eta=eta)
         with ExitStack() as stack:
             progress = host.Progress(len(sigmas) - 1)
             preview = Preview(video_vae) if video is not None and video_vae is not None else None
@@ -160,10 +184,11 @@ class LTX2Sampler(io.ComfyNode):
                 loop=loop,
                 callback=report,
             )
-        return io.NodeOutput(
-            _output(states[0], video_latent, guides.video, "video_latent"),
-            _output(states[1], audio_latent, guides.audio, "audio_latent"),
-        )
+        video_result = _output(states[0], video_latent, guides.video, "video_latent")
+        if video_result is not None:
+            video_result |= latent_version(handle)
+        audio_result = _output(states[1], audio_latent, guides.audio, "audio_latent")
+        return io.NodeOutput(video_result, audio_result, _keyframes(states[0], video_result))
 
 
 def _seed(noise) -> int:
@@ -183,13 +208,8 @@ def _check_guider(guider, model: ModelHandle) -> None:
     if not isinstance(guider, Guider):
         raise InputError(f"guider needs the output of 'LTX-2 Guider'; it got {describe(guider)}.")
     for name, context in (("positive", guider.positive), ("negative", guider.negative)):
-        if context is None:
-            continue
-        if context.version and model.version and context.version != model.version:
-            raise InputError(
-                f"The {name} prompt was encoded for LTX-{context.version}; {model.file.name} is LTX-{model.version}. "
-                "Encode it with the text projection of this checkpoint."
-            )
+        if context is not None:
+            check_context_fits(context, model, f"The {name} prompt")
 
 
 def _batch_size(video: StageModality | None, audio: StageModality | None) -> int:
@@ -240,6 +260,13 @@ def _output(state: LatentState | None, latent: dict, items: tuple[ConditioningIt
     unmasked = {key: value for key, value in latent.items() if key != "noise_mask"}
     samples = state.latent.float().to(host.output_device())
     return {**unmasked, "samples": with_kept_parts(samples, latent, items, name)}
+
+
+def _keyframes(state: LatentState | None, video: dict | None) -> dict | None:
+    if state is None or state.generated_keyframes is None:
+        return None
+    keyframes = state.generated_keyframes.float().to(host.output_device())
+    return keyframes_latent(keyframes, state.generated_keyframe_layout.pixel_indices, video)
 
 
 NODES = [LTX2Sampler]

@@ -8,6 +8,7 @@ from ..ltx_core_impl.model.upsampler import upsample_video
 from . import components, host, sockets
 from .checks import InputError, latent_samples, message_or_true, require_handle
 from .handles import ComponentHandle
+from .versions import check_fits_model, check_latent_fits
 
 CATEGORY = "LTX-2/upscale"
 FOLDERS = ("latent_upscale_models",)
@@ -60,7 +61,8 @@ class LTX2LatentUpscale(io.ComfyNode):
             node_id="LTX2LatentUpscale",
             display_name="LTX-2 Latent Upscale",
             category=CATEGORY,
-            description="Upscales a video latent for the second stage: larger pictures, or twice the frame rate.",
+            description="Upscales a video latent for the second stage: larger pictures, or twice the frame rate. "
+            "Generated keyframes are upscaled like a video latent.",
             inputs=[
                 io.Latent.Input("video_latent", tooltip="Video latent of the first stage."),
                 sockets.Upscaler.Input("upscaler", tooltip="From 'LTX-2 Load Latent Upscaler'."),
@@ -79,6 +81,9 @@ class LTX2LatentUpscale(io.ComfyNode):
         samples = latent_samples(video_latent, "video", "video_latent")
         model_handle = require_handle(upscaler, "upsampler", "upscaler")
         vae_handle = require_handle(video_vae, "video_vae", "video_vae")
+        check_latent_fits(video_latent, vae_handle, "video_latent")
+        check_latent_fits(video_latent, model_handle, "video_latent")
+        check_fits_model(model_handle, vae_handle, "upscaler")
         with components.video_statistics(vae_handle) as statistics, components.upsampler(model_handle) as model:
             if samples.shape[1] != model.in_channels:
                 raise InputError(
@@ -86,7 +91,9 @@ class LTX2LatentUpscale(io.ComfyNode):
                     "Use the upscaler of the model version that made the latent."
                 )
             larger = upsample_video(components.like(samples, model).float(), statistics, model)
-        result = {**video_latent, "samples": larger.float().to(host.output_device())}
+        # A mask of the smaller latent says nothing about the larger one.
+        kept = {key: value for key, value in video_latent.items() if key != "noise_mask"}
+        result = {**kept, "samples": larger.float().to(host.output_device())}
         frame_rate = video_latent.get("frame_rate")
         if frame_rate is not None and larger.shape[2] != samples.shape[2]:
             frame_rate = result["frame_rate"] = frame_rate * 2

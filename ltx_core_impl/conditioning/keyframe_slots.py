@@ -78,6 +78,25 @@ class VideoGeneratedKeyframeSlots:
             )
 
 
+def keyframes_as_clips(keyframes: Tensor) -> Tensor:
+    """Keyframes ``(B, C, K, H, W)`` as clips of one frame ``(B·K, C, 1, H, W)``, which is what a VAE decodes."""
+    return keyframes.transpose(1, 2).flatten(0, 1).unsqueeze(2)
+
+
+def clips_as_keyframes(clips: Tensor, count: int) -> Tensor:
+    """Undo ``keyframes_as_clips`` for ``count`` keyframes.
+
+    Raises:
+        ValueError: not ``count`` clips of one frame for every sample.
+    """
+    if clips.shape[2] != 1 or clips.shape[0] % count:
+        raise ValueError(
+            f"{count} keyframes are a multiple of {count} clips of one latent frame; got {clips.shape[0]} clips of "
+            f"{clips.shape[2]}."
+        )
+    return clips.squeeze(2).unflatten(0, (-1, count)).transpose(1, 2)
+
+
 def spread_keyframes(count: int, frames: int) -> list[int]:
     """``count`` pixel frames spread evenly over the inside of a clip.
 

@@ -1,0 +1,200 @@
+"""Generated keyframes of LTX-2.5: single frames that are denoised with the clip, for detail in the next stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..ltx_core_impl.conditioning.keyframe_slots import (
+    VideoGeneratedKeyframeSlots,
+    clips_as_keyframes,
+    keyframes_as_clips,
+    spread_keyframes,
+)
+from ..ltx_core_impl.conditioning.video_items import VideoConditionByReferenceLatent
+from . import sockets
+from .checks import InputError, check_between, latent_samples, message_or_true, require_handle
+from .handles import Guides, describe
+from .pictures import Clip, clip_of
+from .reference import reference_factors
+
+CATEGORY = "LTX-2/guides"
+MAX_COUNT = 64
+FRAMES = "keyframe_frames"
+"""Key of a LATENT dict: which frame of its clip each keyframe is."""
+
+
+def keyframes_latent(keyframes: Tensor, frames: tuple[int, ...], clip: dict) -> dict:
+    """The LATENT of keyframes ``(B, C, K, H, W)`` made with the LATENT ``clip``: clips of one frame each."""
+    kept = {key: clip[key] for key in ("frame_rate", "model_version") if key in clip}
+    return {"samples": keyframes_as_clips(keyframes), "type": "video", FRAMES: frames, **kept}
+
+
+def require_keyframes(latent: Any, input_name: str) -> tuple[tuple[int, ...], Tensor]:
+    """Frames and content ``(B, C, K, H, W)`` of a keyframes LATENT. Raises `InputError` for any other LATENT."""
+    samples = latent_samples(latent, "video", input_name)
+    frames = latent.get(FRAMES)
+    if not frames:
+        raise InputError(
+            f"{input_name} needs generated keyframes; it got {describe(latent)}. Connect the keyframes output of "
+            "'LTX-2 Sampler' (upscaled or not), which has some when guides hold 'LTX-2 Keyframe Slots'."
+        )
+    return tuple(frames), clips_as_keyframes(samples, len(frames))
+
+
+class LTX2KeyframeSlots(io.ComfyNode):
+    """Frames to be made apart from the clip."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2KeyframeSlots",
+            display_name="LTX-2 Keyframe Slots",
+            category=CATEGORY,
+            description="Has the model make some frames of the clip once more, each as a picture of its own: sharper "
+            "than the frames of a moving latent, and what later stages can hold on to. Only for LTX-2.5. Put it after "
+            "all image guides; a run takes one of these.",
+            inputs=[
+                io.Latent.Input(
+                    "video_latent", tooltip="The latent that will be sampled; it tells the length of the clip."
+                ),
+                io.Int.Input(
+                    "count",
+                    default=1,
+                    min=1,
+                    max=MAX_COUNT,
+                    tooltip="Number of keyframes, spread evenly inside the clip. Ignored when frames or keyframes say "
+                    "where they are. Each costs as much as one latent frame (8 frames of video).",
+                ),
+                io.String.Input(
+                    "frames",
+                    default="",
+                    tooltip="Frames to make, separated by commas: 24, 48, 72. Empty: count of them, spread evenly.",
+                ),
+                io.Latent.Input(
+                    "keyframes",
+                    optional=True,
+                    tooltip="Keyframes of an earlier stage, of the size of this clip, to be refined at their frames.",
+                ),
+                sockets.VideoVAE.Input(
+                    "video_vae", optional=True, tooltip="For checkpoints whose latents differ from the published sizes."
+                ),
+                sockets.Guides.Input("guides", optional=True, tooltip="Guides to add the slots to."),
+            ],
+            outputs=[sockets.Guides.Output(display_name="guides", tooltip="For 'LTX-2 Sampler'.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, count, frames) -> bool | str:
+        def check() -> None:
+            if count is not None:
+                check_between("count", count, 1, MAX_COUNT)
+            if frames is not None:
+                parse_frames(frames)
+
+        return message_or_true(check)
+
+    @classmethod
+    def execute(cls, video_latent, count, frames, keyframes=None, video_vae=None, guides=None) -> io.NodeOutput:
+        if video_vae is not None:
+            require_handle(video_vae, "video_vae", "video_vae")
+        check_between("count", count, 1, MAX_COUNT)
+        clip, guides = clip_of(video_latent, video_vae), guides or Guides()
+        if any(isinstance(item, VideoGeneratedKeyframeSlots) for item in guides.video):
+            raise InputError("guides holds keyframe slots already; name all frames in one 'LTX-2 Keyframe Slots'.")
+        content = None
+        chosen = parse_frames(frames)
+        if keyframes is not None:
+            own, content = require_keyframes(keyframes, "keyframes")
+            chosen = chosen or own
+            if len(chosen) != len(own):
+                raise InputError(f"frames names {len(chosen)} frames, keyframes holds {len(own)}. Leave frames empty.")
+        chosen = chosen or tuple(spread_keyframes(count, clip.frames))
+        _check_inside(chosen, clip)
+        if content is not None and content.shape[-2:] != (clip.latent.height, clip.latent.width):
+            raise InputError(
+                f"keyframes are {content.shape[-1] * clip.scale.width} x {content.shape[-2] * clip.scale.height}; the "
+                f"clip is {clip.width} x {clip.height}. Upscale them with 'LTX-2 Latent Upscale' as the clip was."
+            )
+        return io.NodeOutput(guides.with_video(VideoGeneratedKeyframeSlots(chosen, initial_keyframes=content)))
+
+
+class LTX2ReferenceLatentGuide(io.ComfyNode):
+    """The clip of an earlier stage as an IC-LoRA's reference."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2ReferenceLatentGuide",
+            display_name="LTX-2 Reference Latent Guide",
+            category=CATEGORY,
+            description="Shows an IC-LoRA the latent of an earlier stage as its reference video, without decoding and "
+            "encoding it: for the detailing LoRA of LTX-2.5 the first stage's clip, half as large.",
+            inputs=[
+                io.Latent.Input("reference", tooltip="The latent to follow, for example the first stage's result."),
+                sockets.Model.Input(
+                    "model", tooltip="The model with the IC-LoRA; the LoRA file says how small the reference must be."
+                ),
+                io.Latent.Input("video_latent", tooltip="The latent that will be sampled; it tells the size."),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How clean the reference is shown: 1 = as it is; less mixes it with noise.",
+                ),
+                sockets.Guides.Input("guides", optional=True, tooltip="Guides to add this one to."),
+            ],
+            outputs=[sockets.Guides.Output(display_name="guides", tooltip="For 'LTX-2 Sampler' or the next guide.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, strength) -> bool | str:
+        return message_or_true(lambda: strength is None or check_between("strength", strength, 0.0, 1.0))
+
+    @classmethod
+    def execute(cls, reference, model, video_latent, strength, guides=None) -> io.NodeOutput:
+        handle = require_handle(model, "transformer", "model")
+        check_between("strength", strength, 0.0, 1.0)
+        samples = latent_samples(reference, "video", "reference")
+        target = latent_samples(video_latent, "video", "video_latent")
+        factor, stride = reference_factors(handle)
+        wanted = tuple(side / factor for side in target.shape[-2:])
+        if tuple(samples.shape[-2:]) != wanted:
+            raise InputError(
+                f"The IC-LoRA wants a reference {factor} times smaller than the clip of {target.shape[-1]} x "
+                f"{target.shape[-2]} latent cells; reference has {samples.shape[-1]} x {samples.shape[-2]}. Connect "
+                "the latent before it was upscaled."
+            )
+        item = VideoConditionByReferenceLatent(
+            latent=samples, downscale_factor=factor, temporal_scale_factor=stride, strength=strength
+        )
+        return io.NodeOutput((guides or Guides()).with_video(item))
+
+
+def parse_frames(text: str) -> tuple[int, ...]:
+    """Frame numbers from a widget: "24, 48", "" for none. Raises `InputError` unless they increase."""
+    parts = [part for part in text.replace(";", ",").split(",") if part.strip()]
+    try:
+        frames = tuple(int(part) for part in parts)
+    except ValueError:
+        raise InputError(
+            f"frames is '{text}'; write frame numbers separated by commas, for example 24, 48, 72."
+        ) from None
+    if any(after <= before for before, after in zip((-1, *frames), frames, strict=False)):
+        raise InputError(f"frames is '{text}'; frame numbers start at 0 and each must be above the one before.")
+    return frames
+
+
+def _check_inside(frames: tuple[int, ...], clip: Clip) -> None:
+    if frames[-1] >= clip.frames:
+        raise InputError(
+            f"A keyframe is asked for at frame {frames[-1]}; the clip has {clip.frames} frames. Use 0 to "
+            f"{clip.frames - 1}."
+        )
+
+
+NODES = [LTX2KeyframeSlots, LTX2ReferenceLatentGuide]
