@@ -54,7 +54,7 @@ class ModelSize:
 
 SIZES = {
     "tiny": ModelSize(layers=2, heads=2, decoder_base_channels=8, frames=9, height=64, width=96, text_tokens=16),
-    "medium": ModelSize(layers=8, heads=8, decoder_base_channels=32, frames=49, height=256, width=384, text_tokens=256),
+    "medium": ModelSize(layers=6, heads=8, decoder_base_channels=32, frames=33, height=256, width=384, text_tokens=256),
     "wide": ModelSize(
         layers=12, heads=32, decoder_base_channels=128, frames=97, height=512, width=768, text_tokens=1024
     ),
@@ -178,13 +178,16 @@ def write_checkpoint(path: Path, version: str, config: dict[str, Any], shapes: d
 
 
 def write_lora(path: Path, shapes: dict[str, torch.Size], width: int) -> None:
-    """A bfloat16 LoRA for every linear layer of the transformer's blocks, with the published names and rank."""
+    """A bfloat16 LoRA for the linear layers of the transformer's blocks, with the published names and rank.
+
+    The gates, too narrow for that rank, are left out: the peer scales every layer by the rank of the first one.
+    """
     generator = torch.Generator().manual_seed(1)
+    rank = round(width * LORA_RANK_PER_WIDTH)
     tensors = {}
     for name, shape in sorted(shapes.items()):
-        if ".transformer_blocks." not in name or not name.endswith(".weight") or len(shape) != 2:
+        if ".transformer_blocks." not in name or not name.endswith(".weight") or len(shape) != 2 or rank > min(shape):
             continue
-        rank = min(round(width * LORA_RANK_PER_WIDTH), *shape)
         module = name.removeprefix("model.").removesuffix(".weight")
         # A tenth to a third of the weight's own size: large enough that a LoRA left out is noticed.
         a = torch.randn((rank, shape[1]), generator=generator) / math.sqrt(shape[1])

@@ -58,22 +58,19 @@ def decoder_options(version: str, size: ModelSize) -> dict[str, Any]:
     }
 
 
-def build_transformer(
-    checkpoint: Path, config: dict[str, Any], dtype: torch.dtype, device: torch.device, lora: Path | None, folder: Path
-) -> LTX2VideoTransformer3DModel:
-    """The transformer, read from the same file by the peer's own reader; a LoRA is fused and forgotten.
+def write_transformer(weights: dict[str, Tensor], config: dict[str, Any], folder: Path) -> None:
+    """The same weights in the folder layout that the peer loads fastest."""
+    share_transformer(weights, config).save_pretrained(folder)
 
-    ``folder`` receives the model description that the peer would otherwise fetch from its hub.
-    """
-    with torch.device("meta"):
-        LTX2VideoTransformer3DModel(**transformer_options(config)).save_config(folder)
-    model = LTX2VideoTransformer3DModel.from_single_file(
-        str(checkpoint), config=str(folder), torch_dtype=dtype, local_files_only=True
-    ).to(device)
-    if lora is not None:
-        model.load_lora_adapter(peer_lora(load_file(lora)), prefix="transformer", adapter_name="lora")
-        model.fuse_lora(lora_scale=LORA_STRENGTH, adapter_names=["lora"])
-        model.unload_lora()
+
+def build_transformer(
+    folder: Path, dtype: torch.dtype, device: torch.device, lora: Path
+) -> LTX2VideoTransformer3DModel:
+    """The transformer, read as the peer's documentation reads it; the LoRA is fused and then forgotten."""
+    model = LTX2VideoTransformer3DModel.from_pretrained(folder, torch_dtype=dtype, local_files_only=True).to(device)
+    model.load_lora_adapter(peer_lora(load_file(lora)), prefix="transformer", adapter_name="lora")
+    model.fuse_lora(lora_scale=LORA_STRENGTH, adapter_names=["lora"])
+    model.unload_lora()
     return model.eval()
 
 
