@@ -130,7 +130,7 @@ class Materializer:
         return codes
 
     def _cast_weight(self, step: Step) -> Tensor:
-        if step.format is StoredFormat.FP8_DTYPES:
+        if step.format is StoredFormat.FP8:
             value = self.reader.read(step.source)
         else:  # scales are folded in by way of bf16, whatever the build dtype
             value = cast_to_fp8(self._dequantized(step, torch.bfloat16))
@@ -142,7 +142,7 @@ class Materializer:
         value = self.reader.read(step.source)
         if step.format is StoredFormat.SCALED_FP8:
             return dequantize(value, self._auxiliary(step, SCALE_NAMES), wide)
-        if step.format is StoredFormat.FP8_DTYPES:
+        if step.format is StoredFormat.FP8:
             return value.to(wide)
         if step.format is StoredFormat.NVFP4:
             rows, columns = value.shape[0], 2 * value.shape[1]
