@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -263,10 +264,12 @@ def test_loading_holds_hardly_more_than_the_model(tmp_path: Path) -> None:
         text=True,
         check=True,
         cwd=TESTS.parent,
+        # Matrices this small would come from glibc's heap, which keeps holes; real ones are mapped one by one.
+        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "1048576"},
     )
     peak, model = map(int, result.stdout.split())
     assert model == sum(tensor.nbytes for tensor in tensors.values())
-    assert peak < 1.3 * model + 50_000_000  # one matrix in float32, its change and the libraries' own buffers
+    assert peak < 1.3 * model
 
 
 MEASURE = """
