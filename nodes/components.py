@@ -98,6 +98,7 @@ def model_handle(file: FileRef, precision: str, calibration: FileRef | None) -> 
 def transformer_builder(handle: ModelHandle) -> SingleGPUModelBuilder:
     """The recipe of the transformer, LoRAs and quantisation included."""
     policy = {
+        "bf16": QuantizationPolicy.dequantize,
         "fp8_cast": QuantizationPolicy.fp8_cast,
         "fp8_scaled_mm": lambda: QuantizationPolicy.fp8_scaled_mm(handle.calibration and handle.calibration.path),
     }.get(handle.precision)

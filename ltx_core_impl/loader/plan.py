@@ -22,7 +22,14 @@ from ..quantization.formats import (
     logical_shape,
     stored_format,
 )
-from ..quantization.linear import CastLinear, ScaledLinear, to_cast_linear, to_plain_linear, to_scaled_linear
+from ..quantization.linear import (
+    CastLinear,
+    ScaledLinear,
+    WideLinear,
+    to_cast_linear,
+    to_plain_linear,
+    to_scaled_linear,
+)
 from .checkpoint import Checkpoint
 from .dtypes import torch_dtype
 from .errors import MissingTensorsError, ShapeMismatchError, UnsupportedFormatError
@@ -215,7 +222,7 @@ def _choose_layer_classes(model: nn.Module, steps: list[Step]) -> None:
     weights = [(step, modules[step.module_name]) for step in steps if step.leaf == "weight"]
     prequantized = any(step.format is StoredFormat.SCALED_FP8 for step, _ in weights)
     for step, module in weights:
-        if not isinstance(module, nn.Linear) or isinstance(module, CastLinear):
+        if not isinstance(module, nn.Linear) or isinstance(module, (CastLinear, WideLinear)):
             continue
         if step.format is StoredFormat.SCALED_FP8 and not isinstance(module, ScaledLinear):
             to_scaled_linear(module)

@@ -91,6 +91,16 @@ class ScaledLinear(nn.Linear):
         return self
 
 
+class WideLinear(nn.Linear):
+    """A linear layer whose weight is widened while loading, whatever the file holds."""
+
+
+def to_wide_linear(linear: nn.Linear) -> WideLinear:
+    """Make a linear that has no weights yet keep them in 16 or 32 bit."""
+    linear.__class__ = WideLinear
+    return linear
+
+
 def to_cast_linear(linear: nn.Linear, *, casts_bias: bool = False) -> CastLinear:
     """Turn a linear (in place) into one with an unscaled fp8 weight."""
     linear.__class__ = CastLinear

@@ -14,7 +14,7 @@ from ..loader.sd_ops import KeyValueOperationResult, SDOps
 from .calibration import read_input_scales
 from .formats import FP8_DTYPES
 from .fp8 import cast_to_fp8
-from .linear import to_cast_linear, to_scaled_linear
+from .linear import to_cast_linear, to_scaled_linear, to_wide_linear
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,11 @@ class QuantizationPolicy:
 
         return cls(sd_ops=SDOps("fp8_scaled_mm"), module_ops=(ModuleOps("fp8_scaled_mm", _has_blocks, scale_blocks),))
 
+    @classmethod
+    def dequantize(cls) -> QuantizationPolicy:
+        """No layer in fp8: weights that a file stores in fp8 are widened to the build dtype while it loads."""
+        return cls(sd_ops=SDOps("dequantize"), module_ops=(ModuleOps("dequantize", _has_linears, _widen_linears),))
+
 
 def _cast_tensor(key: str, value: Tensor) -> list[KeyValueOperationResult]:
     return [KeyValueOperationResult(key, value if value.dtype in FP8_DTYPES else cast_to_fp8(value))]
@@ -89,6 +94,17 @@ def _block_linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
         start = name.find(BLOCKS)
         if isinstance(module, nn.Linear) and (start == 0 or (start > 0 and name[start - 1] == ".")):
             yield name[start:], module
+
+
+def _has_linears(model: nn.Module) -> bool:
+    return any(isinstance(module, nn.Linear) for module in model.modules())
+
+
+def _widen_linears(model: nn.Module) -> nn.Module:
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            to_wide_linear(module)
+    return model
 
 
 def _has_blocks(model: nn.Module) -> bool:

@@ -179,6 +179,20 @@ def test_cast_of_a_scaled_file_folds_the_scales_in(tmp_path: Path) -> None:
     assert set(layer.state_dict()) == {"weight", "bias"}
 
 
+@pytest.mark.parametrize("scaled", [True, False])
+def test_dequantize_widens_every_fp8_layer(tmp_path: Path, scaled: bool) -> None:
+    path = scaled_file(tmp_path)
+    expected = dequantized(tmp_path)
+    if not scaled:
+        tensors = blocks_tensors()
+        tensors[f"{LAYER}.weight"] = cast_to_fp8(tensors[f"{LAYER}.weight"])
+        path, expected = save(tmp_path, tensors), tensors[f"{LAYER}.weight"].float()
+    model = build(path, QuantizationPolicy.dequantize(), dtype=BF16)
+    assert {value.dtype for value in model.state_dict().values()} == {BF16}
+    assert torch.equal(model.get_submodule(LAYER).weight, expected.to(BF16))
+    assert "weight_scale" not in model.get_submodule(LAYER).state_dict()
+
+
 def nvfp4_file(tmp_path: Path) -> tuple[Path, Tensor]:
     tensors = blocks_tensors()
     torch.manual_seed(0)

@@ -101,7 +101,7 @@ class Embeddings1DConnector(nn.Module):
             ConnectorBlock(width, heads=heads, head_dim=head_dim, gated=gated, rope_type=rope_type, ff_bias=ff_bias)
             for _ in range(num_layers)
         )
-        self.learnable_registers = nn.Parameter(torch.rand(num_registers, width) * 2 - 1)
+        self.learnable_registers = nn.Parameter(torch.empty(num_registers, width).uniform_(-1, 1))
 
     def forward(self, features: Tensor, additive_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Features ``(B, T, C)`` and additive mask ``(B, 1, 1, T)`` to context ``(B, T, C)`` and a mask of zeros.
