@@ -9,7 +9,7 @@ from ..ltx_core_impl.guidance.perturbations import Perturbation, PerturbationCon
 from ..ltx_core_impl.presets import HQ_PRESET, LTX_2_3_PRESET, LTX_2_5_PRESET, LTX_2_PRESET
 from . import sockets
 from .checks import InputError, check_between, check_choice, message_or_true, parse_blocks, require_context
-from .handles import Guidance, Guider, PerturbationChoice, describe
+from .handles import Guidance, GuidanceSchedule, Guider, PerturbationChoice, describe
 
 CATEGORY = "LTX-2/guidance"
 CUSTOM = "custom"
@@ -210,11 +210,14 @@ class LTX2Guider(io.ComfyNode):
         for name, guidance in guidances.items():
             if guidance is None:
                 continue
-            if not isinstance(guidance, Guidance):
-                raise InputError(f"{name} needs 'LTX-2 Guidance Parameters'; it got {describe(guidance)}.")
-            if guidance.cfg_scale != 1.0 and negative is None:
+            if not isinstance(guidance, Guidance | GuidanceSchedule):
                 raise InputError(
-                    f"{name} has cfg {guidance.cfg_scale}, which needs a negative prompt, and 'negative' is not "
+                    f"{name} needs 'LTX-2 Guidance Parameters' or 'LTX-2 Guidance Schedule'; it got "
+                    f"{describe(guidance)}."
+                )
+            if guidance.needs_negative and negative is None:
+                raise InputError(
+                    f"{name} has a cfg other than 1, which needs a negative prompt, and 'negative' is not "
                     "connected. Encode one with 'LTX-2 Text Encode' (an empty text will do), or set cfg to 1."
                 )
         if negative is not None:

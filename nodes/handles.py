@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..ltx_core_impl.conditioning.item import ConditioningItem
+from ..ltx_core_impl.sampling.normalization import Correction
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,26 @@ class Guidance:
     rescale_scale: float = 0.0
     modality_scale: float = 1.0
     skip_step: int = 0
+    cfg_rule: str = "cfg"
+    apg_eta: float = 1.0
+    apg_norm_threshold: float = 0.0
+
+    @property
+    def needs_negative(self) -> bool:
+        """A negative prompt is used."""
+        return self.cfg_scale != 1.0
+
+
+@dataclass(frozen=True)
+class GuidanceSchedule:
+    """Guidance of one modality by noise level: (upper sigma, guidance), highest first."""
+
+    ranges: tuple[tuple[float, Guidance], ...]
+
+    @property
+    def needs_negative(self) -> bool:
+        """A negative prompt is used somewhere."""
+        return any(guidance.needs_negative for _, guidance in self.ranges)
 
 
 @dataclass(frozen=True)
@@ -129,8 +150,8 @@ class Guider:
 
     positive: Context
     negative: Context | None = None
-    video: Guidance = Guidance()
-    audio: Guidance = Guidance()
+    video: Guidance | GuidanceSchedule = Guidance()
+    audio: Guidance | GuidanceSchedule = Guidance()
     perturbations: tuple[PerturbationChoice, ...] = ()
 
 
@@ -148,6 +169,43 @@ class Guides:
     def with_audio(self, *items: ConditioningItem) -> Guides:
         """A copy with more items for the sound."""
         return replace(self, audio=(*self.audio, *items))
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """Encoded prompts for the windows of a long clip, in order."""
+
+    contexts: tuple[Context, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """How a clip is divided for the sampler.
+
+    ``length`` and ``overlap`` of the windows in pixel frames (length 0: one window for the whole clip); tiles in
+    ``columns`` and ``rows`` that overlap by ``tile_overlap`` pixels; ``segments`` prompt the windows.
+    """
+
+    length: int = 0
+    overlap: int = 0
+    overlap_strength: float = 1.0
+    drift_control: float = 0.0
+    segments: tuple[Context, ...] = ()
+    columns: int = 1
+    rows: int = 1
+    tile_overlap: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Corrections:
+    """Corrections of the predictions of chosen steps, for each modality, applied in this order."""
+
+    video: tuple[Correction, ...] = ()
+    audio: tuple[Correction, ...] = ()
+
+    def with_one(self, modality: str, correction: Correction) -> Corrections:
+        """A copy with one more correction of "video" or "audio"."""
+        return replace(self, **{modality: (*getattr(self, modality), correction)})
 
 
 @dataclass(frozen=True, eq=False)

@@ -81,7 +81,7 @@ def saved_result(path: Path) -> ui.SavedResult:
 
 def graph_metadata(hidden: Any) -> dict[str, str]:
     """Prompt and workflow as texts, under the keys by which ComfyUI restores a graph from a dropped file."""
-    if args.disable_metadata:
+    if args.disable_metadata or hidden is None:  # None outside of a graph
         return {}
     texts = {key: json.dumps(value) for key, value in (hidden.extra_pnginfo or {}).items()}
     return texts if hidden.prompt is None else {**texts, "prompt": json.dumps(hidden.prompt)}

@@ -1,0 +1,170 @@
+"""High dynamic range: decoding to linear light, a preview of it, and OpenEXR files."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io, ui
+
+from ..ltx_core_impl.media import tone_mapped, write_exr
+from ..ltx_core_impl.model.video_vae.hdr import ACESCCT, logc3_decompress
+from . import host, host_files, sockets
+from .checks import InputError, check_between, check_choice, message_or_true
+from .decoding import Clips
+from .handles import describe
+from .vae_tiling import TileSizes
+from .video_vae import check_tiling, tiling_inputs
+
+CATEGORY = "LTX-2/video"
+CURVES = {"LogC3": logc3_decompress, "ACEScct": ACESCCT.to_linear}
+MAX_SIDE, MAX_STOPS = 16384, 20.0
+
+
+class LTX2HDRDecode(io.ComfyNode):
+    """A latent of an HDR LoRA to linear light."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2HDRDecode",
+            display_name="LTX-2 HDR Decode",
+            category=CATEGORY,
+            description="Decodes what a model with an HDR LoRA made, in 32 bit, and undoes the log curve: linear light "
+            "without an upper limit, and a tone-mapped preview of it.",
+            inputs=[
+                io.Latent.Input("video_latent", tooltip="From the sampler, with an HDR LoRA on the model."),
+                sockets.VideoVAE.Input("video_vae", tooltip="The VAE of the model that made the latent."),
+                io.Combo.Input(
+                    "curve",
+                    options=list(CURVES),
+                    default="LogC3",
+                    tooltip="What the LoRA was trained in. LogC3: the HDR LoRA of LTX-2.3. ACEScct: ACES workflows of "
+                    "LTX-2.5.",
+                ),
+                io.Float.Input(
+                    "exposure",
+                    default=0.0,
+                    min=-MAX_STOPS,
+                    max=MAX_STOPS,
+                    step=0.1,
+                    tooltip="Brightness of the preview in stops (each doubles the light); the HDR pictures stay as "
+                    "they are.",
+                ),
+                io.Int.Input(
+                    "crop_width",
+                    default=0,
+                    min=0,
+                    max=MAX_SIDE,
+                    tooltip="Width to cut the pictures back to, from the left, after a source was padded; 0 = not.",
+                ),
+                io.Int.Input(
+                    "crop_height", default=0, min=0, max=MAX_SIDE, tooltip="The same for the height, from the top."
+                ),
+                *tiling_inputs(1280, 256, 32, 16, "decode"),
+                io.Int.Input(
+                    "noise_seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    tooltip="Seed of the noise that some decoders start from or add; most ignore it.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="hdr",
+                    tooltip="Linear light in Rec.709 primaries: 1 is white, highlights reach about 55, black may lie a "
+                    "little below 0. For 'LTX-2 Save EXR'.",
+                ),
+                io.Image.Output(display_name="preview", tooltip="Tone-mapped for a screen, in [0, 1]."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, tile_size, tile_overlap, temporal_size, temporal_overlap) -> bool | str:
+        return check_tiling(tile_size, tile_overlap, temporal_size, temporal_overlap)
+
+    @classmethod
+    def execute(
+        cls,
+        video_latent,
+        video_vae,
+        curve,
+        exposure,
+        crop_width,
+        crop_height,
+        tile_size,
+        tile_overlap,
+        temporal_size,
+        temporal_overlap,
+        noise_seed,
+    ) -> io.NodeOutput:
+        check_choice("curve", curve, list(CURVES))
+        check_between("exposure", exposure, -MAX_STOPS, MAX_STOPS)
+        clips = Clips.of(video_latent, video_vae)
+        height, width = crop_height or clips.height, crop_width or clips.width
+        if height > clips.height or width > clips.width:
+            raise InputError(
+                f"crop_width x crop_height is {width} x {height}; the pictures are {clips.width} x {clips.height}. "
+                "Choose at most that, or 0."
+            )
+        hdr = torch.empty(clips.count * clips.frames, height, width, 3, device=host.output_device())
+        preview = torch.empty_like(hdr)
+        progress = host.Progress(len(hdr))
+        sizes = TileSizes(tile_size, tile_overlap, temporal_size, temporal_overlap)
+        filled = 0
+        with clips.decoder(sizes, noise_seed, precise=True) as decode:
+            for clip in range(clips.count):
+                for chunk in decode(clip, torch.float32):
+                    part = slice(filled, filled + len(chunk))
+                    hdr[part] = CURVES[curve](chunk[:, :height, :width])
+                    preview[part] = tone_mapped(hdr[part], exposure)
+                    filled += len(chunk)
+                    progress(filled)
+        return io.NodeOutput(hdr, preview)
+
+
+class LTX2SaveEXR(io.ComfyNode):
+    """Linear light to a numbered sequence of EXR files."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LTX2SaveEXR",
+            display_name="LTX-2 Save EXR",
+            category=CATEGORY,
+            description="Writes pictures of linear light as OpenEXR files, one per frame, into a new folder. Values "
+            "are written as they are, without clipping or a curve.",
+            is_output_node=True,
+            inputs=[
+                io.Image.Input("images", tooltip="Linear light, from the hdr output of 'LTX-2 HDR Decode'."),
+                io.String.Input(
+                    "filename_prefix",
+                    default="hdr/LTX-2",
+                    tooltip="Name of the new folder inside ComfyUI's output folder, without number; the files in it "
+                    "are frame_00000.exr, frame_00001.exr, ...",
+                ),
+                io.Boolean.Input(
+                    "half",
+                    default=True,
+                    tooltip="16 bit per channel, which is enough for this light; off = 32 bit, twice the size.",
+                ),
+            ],
+            outputs=[io.String.Output(display_name="folder", tooltip="Where the files are.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, filename_prefix) -> bool | str:
+        return message_or_true(lambda: filename_prefix is None or host_files.check_prefix(filename_prefix))
+
+    @classmethod
+    def execute(cls, images, filename_prefix, half) -> io.NodeOutput:
+        if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[-1] != 3:
+            raise InputError(f"images needs pictures (frames, height, width, 3 colours); it got {describe(images)}.")
+        folder = host_files.new_folder(filename_prefix, images.shape[2], images.shape[1])
+        progress = host.Progress(len(images))
+        for index, picture in enumerate(images):
+            write_exr(folder / f"frame_{index:05d}.exr", picture, half=half)
+            progress(index + 1)
+        return io.NodeOutput(str(folder), ui=ui.PreviewText(f"{len(images)} EXR files in {folder}"))
+
+
+NODES = [LTX2HDRDecode, LTX2SaveEXR]
