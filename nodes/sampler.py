@@ -8,11 +8,9 @@ from functools import partial
 import torch
 from comfy_api.latest import io
 
-from ..ltx_core_impl.components.multimodal_guider import MultiModalGuider, MultiModalGuiderParams
 from ..ltx_core_impl.components.noisers import GaussianNoiser
 from ..ltx_core_impl.conditioning.item import ConditioningItem
 from ..ltx_core_impl.presets import ANCESTRAL_SEED_OFFSET
-from ..ltx_core_impl.sampling.denoisers import GuidedDenoiser
 from ..ltx_core_impl.sampling.loops import (
     euler_ancestral_denoising_loop,
     euler_cfg_pp_denoising_loop,
@@ -25,8 +23,8 @@ from ..ltx_core_impl.sampling.validation import checked_sigmas
 from ..ltx_core_impl.types import LatentState
 from . import components, host, sockets
 from .checks import InputError, check_between, check_choice, message_or_true, require_handle
-from .guidance import as_perturbation
-from .handles import Context, Guidance, Guider, Guides, ModelHandle, describe
+from .denoising import Denoising, Tools, check_corrections, check_windows, largest_part
+from .handles import Guider, Guides, ModelHandle, describe
 from .keyframes import keyframes_latent
 from .latents import SeededNoise
 from .modalities import audio_modality, video_modality, with_kept_parts
@@ -45,6 +43,7 @@ SOLVERS = {
 }
 WITH_OWN_NOISE = ("res_2s", "euler_ancestral", "euler_ancestral_cfg_pp")
 WITH_ETA = ("euler_ancestral", "euler_ancestral_cfg_pp")
+WINDOW_SEED_STRIDE = 1000
 
 
 class LTX2Sampler(io.ComfyNode):
@@ -102,6 +101,15 @@ class LTX2Sampler(io.ComfyNode):
                     tooltip="How much of the noise the ancestral solvers renew in every step: 1 = all that they can, "
                     "0 = none (plain euler). 0.5 in the temporal rounds of DFR. Other solvers ignore it.",
                 ),
+                sockets.Windows.Input(
+                    "windows",
+                    optional=True,
+                    tooltip="For clips longer or larger than the model's: from 'LTX-2 Context Windows' or 'LTX-2 "
+                    "Spatial Tiles'.",
+                ),
+                sockets.Corrections.Input(
+                    "corrections", optional=True, tooltip="Corrections of chosen steps, from 'LTX-2 Step Correction'."
+                ),
             ],
             outputs=[
                 io.Latent.Output(display_name="video_latent", tooltip="Denoised video latent."),
@@ -133,6 +141,8 @@ class LTX2Sampler(io.ComfyNode):
         video_vae=None,
         audio_vae=None,
         eta=1.0,
+        windows=None,
+        corrections=None,
     ) -> io.NodeOutput:
         handle = require_handle(model, "transformer", "model")
         check_choice("solver", solver, list(SOLVERS))
@@ -151,22 +161,39 @@ class LTX2Sampler(io.ComfyNode):
         audio = audio_modality(audio_latent, handle, audio_vae, start, guides)
         batch = _batch_size(video, audio)
 
-        rows_at_once = host.rows_at_once(components.bytes_per_row(handle, video, audio))
+        tools = Tools.of(video, audio)
+        windows, corrections = check_windows(windows, tools), check_corrections(corrections)
+        for number, context in enumerate(windows.segments, start=1):
+            check_context_fits(context, handle, f"Prompt {number} of the segments")
+
+        row = components.bytes_per_row(handle, largest_part(windows, video), audio)
+        rows_at_once = host.rows_at_once(row)
         passes = 4 * batch if rows_at_once is None else min(4 * batch, rows_at_once)
-        working_memory = passes * components.bytes_per_row(handle, video, audio)
-        loop = SOLVERS[solver]
-        if solver in WITH_OWN_NOISE:
-            loop_seed = getattr(noise, "loop_seed", None)
-            loop_seed = seed + ANCESTRAL_SEED_OFFSET if loop_seed is None else loop_seed
-            loop = partial(loop, noise_seed=[loop_seed + index for index in range(batch)])
-        if solver in WITH_ETA:
-            loop = partial(loop, eta=eta)
+        loop_seed = getattr(noise, "loop_seed", None)
+        loop_seed = seed + ANCESTRAL_SEED_OFFSET if loop_seed is None else loop_seed
+
+        def loop_of(window: int):
+            loop = partial(SOLVERS[solver], eta=eta) if solver in WITH_ETA else SOLVERS[solver]
+            if solver not in WITH_OWN_NOISE:
+                return loop
+            first = loop_seed + window * WINDOW_SEED_STRIDE
+            return partial(loop, noise_seed=[first + index for index in range(batch)])
+
         with ExitStack() as stack:
             progress = host.Progress(len(sigmas) - 1)
             preview = Preview(video_vae) if video is not None and video_vae is not None else None
-            x0_model = stack.enter_context(components.transformer(handle, working_memory))
+            x0_model = stack.enter_context(components.transformer(handle, passes * row))
             stack.enter_context(x0_model.velocity_model.keep_text())
-            device, dtype = host.compute_device(), components.transformer_dtype(handle)
+            denoising = Denoising(
+                guider=guider,
+                sigmas=sigmas,
+                windows=windows,
+                corrections=corrections,
+                force_uncond=solver.endswith("cfg_pp"),
+                rows_at_once=rows_at_once,
+                device=host.compute_device(),
+                dtype=components.transformer_dtype(handle),
+            )
 
             def report(index: int, steps: int, video_state, audio_state) -> None:
                 picture = None if preview is None or video_state is None else preview(video_state.latent)
@@ -174,14 +201,14 @@ class LTX2Sampler(io.ComfyNode):
 
             states = denoise_stage(
                 transformer=x0_model,
-                denoiser=_denoiser(guider, video is not None, audio is not None, solver, rows_at_once, device, dtype),
+                denoiser=denoising.denoiser(tools),
                 sigmas=sigmas,
                 noiser=GaussianNoiser(SeededNoise(seed).generators(batch)),
-                device=device,
-                dtype=dtype,
+                device=denoising.device,
+                dtype=denoising.dtype,
                 video=video,
                 audio=audio,
-                loop=loop,
+                loop=denoising.loop(tools, loop_of),
                 callback=report,
             )
         video_result = _output(states[0], video_latent, guides.video, "video_latent")
@@ -222,36 +249,6 @@ def _batch_size(video: StageModality | None, audio: StageModality | None) -> int
             f"{audio.tools.target_shape.batch}. Make both with the same 'LTX-2 Empty Latents'."
         )
     return sizes.pop()
-
-
-def _denoiser(
-    guider: Guider,
-    has_video: bool,
-    has_audio: bool,
-    solver: str,
-    rows_at_once: int | None,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> GuidedDenoiser:
-    def context(of: Context | None, stream: str) -> torch.Tensor | None:
-        return None if of is None else getattr(of, stream).to(device=device, dtype=dtype)
-
-    force_uncond = solver.endswith("cfg_pp")
-
-    def modality_guider(guidance: Guidance, stream: str) -> MultiModalGuider:
-        # A stream without guidance hears the positive prompt in every pass, as sound does in audio to video.
-        negative = guider.negative if force_uncond or guidance != Guidance() else None
-        return MultiModalGuider(MultiModalGuiderParams(**vars(guidance)), negative_context=context(negative, stream))
-
-    return GuidedDenoiser(
-        video_context=context(guider.positive, "video") if has_video else None,
-        audio_context=context(guider.positive, "audio") if has_audio else None,
-        video_guider=modality_guider(guider.video, "video"),
-        audio_guider=modality_guider(guider.audio, "audio"),
-        max_batch_size=rows_at_once,
-        force_uncond=force_uncond,
-        perturbation=as_perturbation(guider.perturbations),
-    )
 
 
 def _output(state: LatentState | None, latent: dict, items: tuple[ConditioningItem, ...], name: str) -> dict | None:
