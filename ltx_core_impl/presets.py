@@ -22,6 +22,20 @@ DFR_TEMPORAL_SIGMAS = (0.975, 0.909375, 0.725, 0.421875, 0.0)
 ANCESTRAL_SEED_OFFSET = 10000
 """Distilled LTX-2.5 seeds its ancestral noise with the user's seed plus this."""
 
+_DFR_LOOP_OFFSET = 1000
+_DFR_START_OFFSET = 20000
+
+
+def dfr_tile_seeds(seed: int, temporal_round: int, tile: int) -> tuple[int, int]:
+    """Seeds of a DFR tile's starting noise and of the noise that its steps add.
+
+    The second is the reference's. The reference draws the first from the generator of the whole run; here every tile
+    has a seed of its own, apart from all others, so that tiles can be made one by one.
+    """
+    loop = seed + _DFR_LOOP_OFFSET * temporal_round + tile
+    return loop + _DFR_START_OFFSET, loop
+
+
 _NEGATIVE_TERMS = (
     "blurry, out of focus, overexposed, underexposed, low contrast, washed out colors, excessive noise, "
     "grainy texture, poor lighting, flickering, motion blur, distorted proportions, unnatural skin tones, "

@@ -34,6 +34,7 @@ MODULES = (
     "hdr",
     "audio",
     "upscale",
+    "dfr",
 )
 
 

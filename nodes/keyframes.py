@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from comfy_api.latest import io
@@ -10,6 +11,7 @@ from torch import Tensor
 from ..ltx_core_impl.conditioning.keyframe_slots import (
     VideoGeneratedKeyframeSlots,
     clips_as_keyframes,
+    join_keyframes,
     keyframes_as_clips,
     spread_keyframes,
 )
@@ -26,14 +28,15 @@ FRAMES = "keyframe_frames"
 """Key of a LATENT dict: which frame of its clip each keyframe is."""
 
 
-def keyframes_latent(keyframes: Tensor, frames: tuple[int, ...], clip: dict) -> dict:
-    """The LATENT of keyframes ``(B, C, K, H, W)`` made with the LATENT ``clip``: clips of one frame each."""
+def keyframes_latent(keyframes: Mapping[int, Tensor], clip: dict) -> dict:
+    """The LATENT of keyframes ``(B, C, 1, H, W)`` by frame, made with the LATENT ``clip``: clips of one frame each."""
     kept = {key: clip[key] for key in ("frame_rate", "model_version") if key in clip}
-    return {"samples": keyframes_as_clips(keyframes), "type": "video", FRAMES: frames, **kept}
+    samples = keyframes_as_clips(list(keyframes.values()))
+    return {"samples": samples, "type": "video", FRAMES: tuple(keyframes), **kept}
 
 
-def require_keyframes(latent: Any, input_name: str) -> tuple[tuple[int, ...], Tensor]:
-    """Frames and content ``(B, C, K, H, W)`` of a keyframes LATENT. Raises `InputError` for any other LATENT."""
+def keyframes_by_frame(latent: Any, input_name: str) -> dict[int, Tensor]:
+    """The keyframes ``(B, C, 1, H, W)`` of a keyframes LATENT, by frame. Raises `InputError` for any other LATENT."""
     samples = latent_samples(latent, "video", input_name)
     frames = latent.get(FRAMES)
     if not frames:
@@ -41,7 +44,7 @@ def require_keyframes(latent: Any, input_name: str) -> tuple[tuple[int, ...], Te
             f"{input_name} needs generated keyframes; it got {describe(latent)}. Connect the keyframes output of "
             "'LTX-2 Sampler' (upscaled or not), which has some when guides hold 'LTX-2 Keyframe Slots'."
         )
-    return tuple(frames), clips_as_keyframes(samples, len(frames))
+    return dict(zip(frames, clips_as_keyframes(samples, len(frames)), strict=True))
 
 
 class LTX2KeyframeSlots(io.ComfyNode):
@@ -107,10 +110,11 @@ class LTX2KeyframeSlots(io.ComfyNode):
         content = None
         chosen = parse_frames(frames)
         if keyframes is not None:
-            own, content = require_keyframes(keyframes, "keyframes")
-            chosen = chosen or own
+            own = keyframes_by_frame(keyframes, "keyframes")
+            chosen = chosen or tuple(own)
             if len(chosen) != len(own):
                 raise InputError(f"frames names {len(chosen)} frames, keyframes holds {len(own)}. Leave frames empty.")
+            content = join_keyframes(list(own.values()))
         chosen = chosen or tuple(spread_keyframes(count, clip.frames))
         _check_inside(chosen, clip)
         if content is not None and content.shape[-2:] != (clip.latent.height, clip.latent.width):

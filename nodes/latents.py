@@ -133,10 +133,12 @@ class LTX2EmptyLatents(io.ComfyNode):
 class SeededNoise:
     """Noise as the reference draws it: in token layout, video first, then audio, from one generator per sample.
 
-    Fits ComfyUI's NOISE socket: core nodes can call `generate_noise`.
+    Fits ComfyUI's NOISE socket: core nodes can call `generate_noise`. ``loop_seed`` is for the noise that some solvers
+    add in their steps; None leaves it to the sampler.
     """
 
     seed: int
+    loop_seed: int | None = None
 
     def generators(self, batch: int) -> Generators:
         """One CPU generator per sample, so that a seed gives the same noise on every device and in every batch."""

@@ -262,8 +262,8 @@ def _output(state: LatentState | None, latent: dict, items: tuple[ConditioningIt
 def _keyframes(state: LatentState | None, video: dict | None) -> dict | None:
     if state is None or state.generated_keyframes is None:
         return None
-    keyframes = state.generated_keyframes.float().to(host.output_device())
-    return keyframes_latent(keyframes, state.generated_keyframe_layout.pixel_indices, video)
+    keyframes = state.generated_keyframes.float().to(host.output_device()).split(1, dim=2)
+    return keyframes_latent(dict(zip(state.generated_keyframe_layout.pixel_indices, keyframes, strict=True)), video)
 
 
 NODES = [LTX2Sampler]

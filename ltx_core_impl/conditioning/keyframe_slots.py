@@ -78,12 +78,17 @@ class VideoGeneratedKeyframeSlots:
             )
 
 
-def keyframes_as_clips(keyframes: Tensor) -> Tensor:
-    """Keyframes ``(B, C, K, H, W)`` as clips of one frame ``(B·K, C, 1, H, W)``, which is what a VAE decodes."""
-    return keyframes.transpose(1, 2).flatten(0, 1).unsqueeze(2)
+def join_keyframes(keyframes: Sequence[Tensor]) -> Tensor:
+    """Keyframes ``(B, C, 1, H, W)`` one after the other, ``(B, C, K, H, W)``, as slots start from them."""
+    return torch.cat(tuple(keyframes), dim=2)
 
 
-def clips_as_keyframes(clips: Tensor, count: int) -> Tensor:
+def keyframes_as_clips(keyframes: Sequence[Tensor]) -> Tensor:
+    """Keyframes ``(B, C, 1, H, W)`` as a batch of clips of one frame ``(B·K, C, 1, H, W)``, as a VAE decodes them."""
+    return torch.stack(tuple(keyframes), dim=1).flatten(0, 1)
+
+
+def clips_as_keyframes(clips: Tensor, count: int) -> list[Tensor]:
     """Undo ``keyframes_as_clips`` for ``count`` keyframes.
 
     Raises:
@@ -94,7 +99,7 @@ def clips_as_keyframes(clips: Tensor, count: int) -> Tensor:
             f"{count} keyframes are a multiple of {count} clips of one latent frame; got {clips.shape[0]} clips of "
             f"{clips.shape[2]}."
         )
-    return clips.squeeze(2).unflatten(0, (-1, count)).transpose(1, 2)
+    return list(clips.unflatten(0, (-1, count)).unbind(1))
 
 
 def spread_keyframes(count: int, frames: int) -> list[int]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ltx_core_impl.conditioning.item import ConditioningError
+from ltx_core_impl.conditioning.keyframe_slots import clips_as_keyframes, join_keyframes, keyframes_as_clips
 from ltx_core_impl.conditioning.rules import LTX_2_5_RULES
 from ltx_core_impl.conditioning.tools import VideoLatentTools
 from ltx_core_impl.conditioning.video_items import (
@@ -13,6 +14,7 @@ from ltx_core_impl.conditioning.video_items import (
     VideoConditionByLatentIndex,
     VideoConditionByReferenceLatent,
 )
+from ltx_core_impl.presets import dfr_tile_seeds
 from ltx_core_impl.sampling.dfr_layout import dfr_canvas, dfr_tiles
 from ltx_core_impl.sampling.dfr_rounds import (
     carried_keyframes,
@@ -110,3 +112,22 @@ def test_carried_keyframes_of_the_next_round() -> None:
     assert merged[168][0, 0, 0, 0, 0] == 1001.0
     for tile in dfr_tiles(CANVAS, temporal_round=2, time_factor=8):
         assert len(tile_anchors(doubled(merged), tile)) == len(tile.anchors)
+
+
+def test_keyframes_travel_as_clips_of_one_frame() -> None:
+    keyframes = [torch.randn(2, 4, 1, 2, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+    clips = keyframes_as_clips(keyframes)
+    assert clips.shape == (6, 4, 1, 2, 3)
+    assert torch.equal(clips[1], keyframes[1][0]), "the keyframes of a sample follow one another"
+    assert all(map(torch.equal, clips_as_keyframes(clips, 3), keyframes))
+    assert join_keyframes(keyframes).shape == (2, 4, 3, 2, 3)
+    with pytest.raises(ValueError, match="a multiple of 4 clips of one latent frame; got 6 clips of 1"):
+        clips_as_keyframes(clips, 4)
+    with pytest.raises(ValueError, match="got 1 clips of 31"):
+        clips_as_keyframes(LATENT, 1)
+
+
+def test_every_tile_has_noise_of_its_own() -> None:
+    assert dfr_tile_seeds(10, temporal_round=2, tile=3)[1] == 10 + 2000 + 3
+    seeds = [dfr_tile_seeds(10, temporal_round, tile) for temporal_round in (1, 2) for tile in range(4)]
+    assert len({*sum(seeds, ()), 10, 10 + 10000}) == 18, "nor is it the noise of the stages before"
