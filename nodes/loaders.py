@@ -52,8 +52,8 @@ class LTX2CheckpointLoader(io.ComfyNode):
                     options=list(components.PRECISIONS),
                     default="auto",
                     tooltip="How the transformer's weights are kept. auto: as the file has them. bf16: 16 bit, fp8 "
-                    "files are widened. fp8_cast: half the memory, computes in 16 bit. fp8_scaled_mm: half the memory, multiplies in "
-                    "8 bit where the GPU can (Ada, Hopper and newer).",
+                    "files are widened. fp8_cast: half the memory, computes in 16 bit. fp8_scaled_mm: half the memory, "
+                    "multiplies in 8 bit where the GPU can (Ada, Hopper and newer).",
                 ),
                 io.Combo.Input(
                     "calibration",
