@@ -1,0 +1,47 @@
+"""Runs the API form of a graph inside this process, node by node, up to the node that is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from tools.server import Prompt
+
+CORE_MODULES = {"LoadVideo": "nodes_video", "GetVideoComponents": "nodes_video", "LoadAudio": "nodes_audio"}
+
+
+class GraphRunner:
+    """Results of a prompt's nodes; every node runs once, when its result is first needed."""
+
+    def __init__(self, prompt: Prompt, nodes: dict[str, Any]) -> None:
+        self.prompt, self._nodes = prompt, nodes
+        self._results: dict[str, tuple[Any, ...]] = {}
+
+    def __call__(self, title: str) -> tuple[Any, ...]:
+        """All outputs of the node with this title (or, if only one has it, this class)."""
+        [key] = [key for key, node in self.prompt.items() if title in (node["_meta"]["title"], node["class_type"])]
+        return self._result(key)
+
+    def _result(self, key: str) -> tuple[Any, ...]:
+        if key not in self._results:
+            node = self.prompt[key]
+            inputs = {
+                name: self._result(value[0])[value[1]] if isinstance(value, list) else value
+                for name, value in node["inputs"].items()
+            }
+            self._results[key] = self._function(node["class_type"])(**inputs)
+        return self._results[key]
+
+    def _function(self, type: str) -> Callable[..., tuple[Any, ...]]:
+        if type in self._nodes:
+            return lambda **inputs: self._nodes[type].execute(**inputs).args
+        if type in CORE_MODULES:
+            node = getattr(importlib.import_module(f"comfy_extras.{CORE_MODULES[type]}"), type)
+            if hasattr(node, "execute"):
+                return lambda **inputs: node.execute(**inputs).args
+        else:
+            import nodes
+
+            node = nodes.NODE_CLASS_MAPPINGS[type]
+        return getattr(node(), node.FUNCTION)

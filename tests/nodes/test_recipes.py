@@ -1,0 +1,54 @@
+"""The graphs of the published pipelines give what their recipes give through library calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import relative_error
+from tests.nodes.graph_runner import GraphRunner
+from tests.nodes.recipes import Recipes
+from tests.pipeline_helpers import pipeline_prompt, write_inputs
+from tools.graphs import NEGATIVE, PROMPT
+from tools.tiny import VERSIONS
+
+RECIPES = {
+    "image-to-video": ("one_stage", "Sampling"),
+    "two-stage": ("two_stages", "Stage 2"),
+    "two-stage-hq": ("two_stages_hq", "Stage 2"),
+    "two-stage-distilled": ("distilled", "Stage 2"),
+    "ic-lora": ("ic_lora", "Stage 2"),
+    "keyframe-interpolation": ("keyframes", "Stage 2"),
+    "audio-to-video": ("audio_to_video", "Stage 2"),
+}
+# Float32 on other thread counts and shapes of batches; stages feed one another.
+TOLERANCE = 1e-3
+
+
+@pytest.fixture(scope="module")
+def inputs(nodes: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the test inputs that core's loaders look into."""
+    import folder_paths
+
+    folder = tmp_path_factory.mktemp("input")
+    write_inputs(folder)
+    before = folder_paths.get_input_directory()
+    folder_paths.set_input_directory(str(folder))
+    yield folder
+    folder_paths.set_input_directory(before)
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def recipes(request: pytest.FixtureRequest, inputs: Path) -> Recipes:
+    return Recipes(request.param, inputs, PROMPT, NEGATIVE)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_graph_gives_what_the_recipe_gives(nodes: dict[str, Any], recipes: Recipes, name: str) -> None:
+    recipe, last = RECIPES[name]
+    expected = getattr(recipes, recipe)()
+    result = GraphRunner(pipeline_prompt(name, recipes.version), nodes)(last)
+    for made, wanted in zip(result, expected, strict=False):
+        assert relative_error(made["samples"], wanted) < TOLERANCE
