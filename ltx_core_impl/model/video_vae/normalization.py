@@ -17,7 +17,7 @@ class PixelNorm(nn.Module):
         # vector_norm reduces without a squared copy of x, the largest tensor of the network.
         accumulate = torch.promote_types(x.dtype, torch.float32)
         length = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=accumulate)
-        scale = length.square_().div_(x.shape[1]).add_(PIXEL_NORM_EPS).rsqrt_()
+        scale = length.square().div_(x.shape[1]).add_(PIXEL_NORM_EPS).rsqrt_()
         return x * scale.to(x.dtype)
 
 

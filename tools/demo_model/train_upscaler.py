@@ -1,0 +1,64 @@
+"""Trains the spatial upscaler x2: latents of a picture to latents of the picture at twice the size.
+
+python -m tools.demo_model.train_upscaler --steps 400
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ltx_core_impl.model.upsampler import LatentUpsamplerConfigurator
+
+from .command import parse
+from .latents import LARGE_SHARE, load_latents
+from .settings import LATENT_CHANNELS
+from .training import Trainer, batch_generator
+
+CONFIG: dict[str, Any] = {
+    "_class_name": "LatentUpsampler",
+    "in_channels": LATENT_CHANNELS,
+    "mid_channels": 64,
+    "num_blocks_per_stage": 1,
+    "dims": 3,
+    "spatial_upsample": True,
+    "temporal_upsample": False,
+    "spatial_scale": 2.0,
+    "rational_resampler": False,
+}
+
+
+def new_upscaler() -> nn.Module:
+    """An untrained upscaler."""
+    return LatentUpsamplerConfigurator.from_config(CONFIG)
+
+
+def raw(latent: Tensor, statistics: dict[str, Tensor]) -> Tensor:
+    """Un-normalised latents: what upscalers read and write."""
+    mean, std = (statistics[f"vae.{name}"].view(1, -1, 1, 1, 1) for name in ("mean-of-means", "std-of-means"))
+    return latent * std + mean
+
+
+def main() -> None:
+    arguments = parse(__doc__, steps=400, batch=6, rate=1e-2)
+    torch.manual_seed(arguments.seed)
+    model = new_upscaler()
+    latents = load_latents(arguments.folder)
+    large = raw(latents["large"], latents)
+    small = raw(latents["video"][::LARGE_SHARE], latents)
+    scale = float(large.std())
+    trainer = Trainer("upscaler", arguments.folder, model, steps=arguments.steps, peak=arguments.rate, average=0.99)
+
+    def losses(step: int) -> dict[str, Tensor]:
+        rows = torch.randint(len(large), (arguments.batch,), generator=batch_generator(arguments.seed, step))
+        error = (model(small[rows]) - large[rows]) / scale
+        return {"absolute": error.abs().mean(), "square": F.mse_loss(error, torch.zeros_like(error))}
+
+    trainer.run(losses)
+
+
+if __name__ == "__main__":
+    main()
