@@ -35,9 +35,12 @@ PLACE = "dfr_tile"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tile belongs: its frames, its number in the round, and the playback rate of the round's clip."""
+    """Where a tile belongs: its frames, its number in the round, and the playback rate of the round's clip.
 
-    tile: DfrTile
+    A clip too short for all tiles of a graph gives spare ones, without a place (None), which joining leaves out.
+    """
+
+    tile: DfrTile | None
     number: int
     count: int
     frame_rate: float
@@ -123,7 +126,8 @@ class LTX2DFRTile(io.ComfyNode):
                     default=0,
                     min=0,
                     max=MAX_TILES - 1,
-                    tooltip="Number of the tile, from 0: two in round 1, four in round 2 (fewer for very short clips).",
+                    tooltip="Number of the tile, from 0: two in round 1, four in round 2. Of a clip too short for "
+                    "so many, the last ones are spare: a single frame that 'LTX-2 DFR Join' leaves out.",
                 ),
                 io.Float.Input(
                     "anchor_strength",
@@ -161,6 +165,10 @@ class LTX2DFRTile(io.ComfyNode):
         for name, (value, low, high) in ranges.items():
             if value is not None:
                 check_between(name, value, low, high)
+        if None not in (temporal_round, tile) and tile >= 2**temporal_round:
+            raise InputError(
+                f"tile is {tile}; round {temporal_round} has {2**temporal_round} tiles, 0 to {2**temporal_round - 1}."
+            )
 
     @classmethod
     def execute(
@@ -174,18 +182,17 @@ class LTX2DFRTile(io.ComfyNode):
         clip, rate = clip_of(video_latent, video_vae), frame_rate_of(video_latent)
         anchors = doubled(keyframes_by_frame(keyframes, "keyframes"))
         tiles = dfr_tiles(_canvas(clip.frames, anchors, temporal_round), temporal_round, clip.scale.time)
-        if tile >= len(tiles):
-            raise InputError(
-                f"tile is {tile}; this clip has {len(tiles)} tiles in round {temporal_round}, 0 to {len(tiles) - 1}. "
-                "Remove this tile's nodes, or make a longer clip."
+        chosen = tiles[tile] if tile < len(tiles) else None
+        if chosen is None:
+            part, items = video_latent["samples"][:, :, :1], ()
+        else:
+            part = tile_latent(video_latent["samples"], chosen, clip.scale.time)
+            items = (
+                *tile_images((guides or Guides()).video, chosen, temporal_round),
+                *tile_anchors(anchors, chosen, anchor_strength),
+                tile_slots(part, chosen, clip.scale.time),
             )
-        place = Place(tiles[tile], number=tile, count=len(tiles), frame_rate=rate)
-        part = tile_latent(video_latent["samples"], place.tile, clip.scale.time)
-        items = (
-            *tile_images((guides or Guides()).video, place.tile, temporal_round),
-            *tile_anchors(anchors, place.tile, anchor_strength),
-            tile_slots(part, place.tile, clip.scale.time),
-        )
+        place = Place(chosen, number=tile, count=len(tiles), frame_rate=rate)
         latent = {**video_latent, "samples": part, "frame_rate": min(rate, MAX_CONDITIONING_FPS), PLACE: place}
         start, loop = dfr_tile_seeds(noise.seed, temporal_round, tile)
         return io.NodeOutput(latent, Guides(video=items), SeededNoise(seed=start, loop_seed=loop))
@@ -232,6 +239,8 @@ class LTX2DFRJoin(io.ComfyNode):
             place = latent.get(PLACE)
             if not isinstance(place, Place):
                 raise InputError(f"tile_{index} needs a sampled 'LTX-2 DFR Tile'; it got {describe(latent)}.")
+            if place.tile is None:
+                continue
             pieces.append((place, latent, {} if made is None else keyframes_by_frame(made, f"keyframes_{index}")))
         _check_all_there([place for place, _, _ in pieces])
         samples = join_tiles([latent["samples"] for _, latent, _ in pieces], [place.tile for place, _, _ in pieces])

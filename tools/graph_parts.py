@@ -37,7 +37,8 @@ class Pipeline:
     """A graph under construction: its models, and shorthand for the parts that pipelines repeat."""
 
     graph: Graph
-    loader: Node
+    loader: Node | dict[str, Output]
+    """The model and its parts by output name: one loader of a combined checkpoint, or the outputs of several."""
     encoder: Node
 
     # Models

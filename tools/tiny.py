@@ -10,6 +10,19 @@ from tools.server import Prompt
 VERSIONS = ("2.3", "2.0")
 # The published models have 48 blocks; the tiny ones 4, and this is the block their golden cases skip.
 STG_BLOCKS = "2"
+SPLIT_FILES = {
+    "ltx-2.5-22b-dev-transformer-bf16": "ltx-2.5-tiny-transformer-bf16",
+    "ltx-2.5-22b-distilled-transformer-bf16": "ltx-2.5-tiny-transformer-bf16",
+    "ltx-2.5-22b-distilled-lora-450-bf16": "ltx-2.5-tiny-distilled-lora-bf16",
+    "ltx-2.5-22b-ic-lora-pixel-spatial-upscaler-x2-1.0": "ltx-2.5-tiny-ic-lora-pixel-spatial-upscaler-x2-1.0",
+    "ltx-2.5-video-vae-bf16": "ltx-2.5-tiny-video-vae-bf16",
+    "ltx-2.5-audio-vae-bf16": "ltx-2.5-tiny-audio-vae-bf16",
+    "ltx-2.5-duration-head-bf16": "ltx-2.5-tiny-duration-head-bf16",
+    "ltx-2.5-latent-spatial-upscaler-x2-bf16-1.0": "ltx-2.5-tiny-latent-spatial-upscaler-x2-bf16-1.0",
+    "ltx-2.5-latent-temporal-upscaler-x2-bf16-1.0": "ltx-2.5-tiny-latent-temporal-upscaler-x2-bf16-1.0",
+    "gemma4-12b-with-proj-ltx-2.5-bf16": "gemma4-tiny-with-proj-ltx-2.5-bf16",
+}
+"""The published files of LTX-2.5 and their tiny counterparts."""
 
 
 def with_tiny_models(
@@ -30,5 +43,22 @@ def with_tiny_models(
     for node in result.values():
         inputs = node["inputs"]
         # What comes over a wire stays on it.
+        inputs |= {k: v for k, v in values.get(node["class_type"], {}).items() if not isinstance(inputs.get(k), list)}
+    return result
+
+
+def with_tiny_split_files(prompt: Prompt, *, width: int, height: int, length: int, steps: int = 2) -> Prompt:
+    """A copy of a prompt of LTX-2.5 with its tiny files, a small clip and few steps; the rest is unchanged."""
+    files = {f"{published}.safetensors": f"{tiny}.safetensors" for published, tiny in SPLIT_FILES.items()}
+    values: dict[str, dict[str, Any]] = {
+        "LTX2EmptyLatents": {"width": width, "height": height, "length": length},
+        "LTX2DFRCanvas": {"length": length},
+        "LTX2Scheduler": {"steps": steps},
+        "LTX2GuidanceParameters": {"preset": "custom", "stg_blocks": STG_BLOCKS},
+    }
+    result = copy.deepcopy(prompt)
+    for node in result.values():
+        inputs = node["inputs"]
+        inputs |= {k: files[v] for k, v in inputs.items() if isinstance(v, str) and v in files}
         inputs |= {k: v for k, v in values.get(node["class_type"], {}).items() if not isinstance(inputs.get(k), list)}
     return result

@@ -341,12 +341,26 @@ def test_dfr_from_the_canvas_to_the_joined_clip(run: Run) -> None:
     with pytest.raises(ValueError, match="needs a sampled 'LTX-2 DFR Tile'"):
         run("LTX2DFRJoin", keyframes=keyframes, tile_1=clip)
     tile = partial(run, "LTX2DFRTile", noise=noise, keyframes=keyframes)
-    with pytest.raises(ValueError, match="tile is 2; this clip has 2 tiles"):
+    with pytest.raises(ValueError, match="tile is 2; round 1 has 2 tiles, 0 to 1"):
         tile(video_latent=doubled, tile=2)
     with pytest.raises(ValueError, match="the last keyframe must be the last frame"):
         tile(video_latent=video)
     with pytest.raises(ValueError, match="needs generated keyframes"):
         run("LTX2DFRTile", noise=noise, keyframes=video, video_latent=doubled)
+
+
+def test_a_short_clip_needs_fewer_tiles_than_the_graph_has(run: Run) -> None:
+    """The graph of two tiles works for every length: a spare tile costs one frame and is left out."""
+    clip = {"samples": torch.randn(1, 128, 7, 2, 2), "type": "video", "frame_rate": 48.0}  # 49 frames, one segment
+    keyframes = {"samples": torch.randn(1, 128, 1, 2, 2), "type": "video", "keyframe_frames": (24,)}
+    [noise] = run("LTX2LatentNoise", seed=SEED)
+    wires = {"video_latent": clip, "keyframes": keyframes, "noise": noise}
+    first, spare = (run("LTX2DFRTile", **wires, tile=number)[0] for number in range(2))
+    assert torch.equal(first["samples"], clip["samples"])
+    assert spare["samples"].shape == (1, 128, 1, 2, 2)
+    joined, _, rate = run("LTX2DFRJoin", keyframes=keyframes, tile_1=first, tile_2=spare)
+    assert torch.equal(joined["samples"], clip["samples"])
+    assert rate == 48.0
 
 
 # --- What does not belong together ------------------------------------------------------------------------------------
