@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -156,28 +157,17 @@ class Stream:
         return cls(tokens, torch.ones(*tokens.shape[:2], 1), audio_positions(shape))
 
 
-def velocity_losses(
-    model: DiffusionModel,
-    streams: tuple[Stream, Stream],
-    sigma: Tensor,
-    text: TextContext,
-    generator: torch.Generator,
-    isolated: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Mean squared errors of the predicted velocity of video and audio, over the tokens that are generated.
-
-    Args:
-        sigma: ``(B,)`` noise level of both; a stream of which nothing is generated is shown clean.
-        isolated: ``(B,)`` booleans: rows whose streams do not see each other.
-    """
-    modalities, wanted = [], []
-    for stream, context in zip(streams, text[:2], strict=True):
-        noise = torch.randn(stream.clean.shape, generator=generator)
+def noisy_modalities(
+    streams: Sequence[Stream], noise: Sequence[Tensor], sigma: Tensor, text: TextContext
+) -> list[Modality]:
+    """Video and audio at noise level ``sigma`` ``(B,)``; a stream of which nothing is generated is shown clean."""
+    modalities = []
+    for stream, one_noise, context in zip(streams, noise, text[:2], strict=True):
         timesteps = stream.mask * sigma.view(-1, 1, 1)
         generated = (stream.mask.amax(dim=(1, 2)) > 0).float()
         modalities.append(
             Modality(
-                latent=torch.lerp(stream.clean, noise, timesteps),
+                latent=torch.lerp(stream.clean, one_noise, timesteps),
                 sigma=sigma * generated,
                 timesteps=timesteps,
                 positions=stream.positions,
@@ -185,16 +175,43 @@ def velocity_losses(
                 context_mask=text[2],
             )
         )
-        wanted.append(noise - stream.clean)
+    return modalities
+
+
+def velocity_losses(
+    model: DiffusionModel,
+    streams: tuple[Stream, Stream],
+    sigma: Tensor,
+    text: TextContext,
+    generator: torch.Generator,
+    weights: tuple[Tensor, Tensor] | None = None,
+    isolated: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Mean squared errors of the predicted velocity of video and audio, over the tokens that are generated.
+
+    Args:
+        sigma: ``(B,)`` noise level of both streams.
+        weights: of the channels of each stream, ``(C,)``.
+        isolated: ``(B,)`` booleans: rows whose streams do not see each other.
+    """
+    noise = [torch.randn(stream.clean.shape, generator=generator) for stream in streams]
     perturbations = None
     if isolated is not None and bool(isolated.any()):
         empty = PerturbationConfig.empty()
         perturbations = BatchedPerturbationConfig([_ISOLATED if row else empty for row in isolated.tolist()])
-    predicted = model.transformer(*modalities, perturbations)
-    return tuple(
-        ((velocity - target).square() * stream.mask).sum() / (stream.mask.sum() * target.shape[-1]).clamp(min=1)
-        for velocity, target, stream in zip(predicted, wanted, streams, strict=True)
-    )
+    predicted = model.transformer(*noisy_modalities(streams, noise, sigma, text), perturbations)
+    losses = []
+    for index, (velocity, stream) in enumerate(zip(predicted, streams, strict=True)):
+        error = (velocity - (noise[index] - stream.clean)).square() * stream.mask
+        error = error if weights is None else error * weights[index]
+        losses.append(error.sum() / (stream.mask.sum() * error.shape[-1]).clamp(min=1))
+    return losses[0], losses[1]
+
+
+def channel_weights(deviations: Tensor, strength: float = 0.5) -> Tensor:
+    """Loss weights ``(C,)`` of mean 1: channels that move the picture more count more."""
+    weights = deviations.pow(strength)
+    return weights / weights.mean()
 
 
 def draw_sigmas(generator: torch.Generator, batch: int) -> Tensor:

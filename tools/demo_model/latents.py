@@ -1,6 +1,6 @@
 """Encodes scenes once with the trained VAEs and the trained Gemma: what the transformer learns from.
 
-python -m tools.demo_model.latents --clips 8192
+python -m tools.demo_model.latents --clips 3072
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from .training import load_trained
 from .world import SIZE, Scene, draw_scene, render_audio, render_video
 
 AUDIO_FRAMES = 53
-PROMPTS_PER_CLIP = 3
-LARGE_SHARE = 8  # every eighth clip also at twice the size
+PROMPTS_PER_CLIP = 2
+LARGE_SHARE = 16  # one clip in so many also at twice the size
 CHUNK = 16
 OMIT = 0.1
 
@@ -71,7 +71,6 @@ def encode_scenes(video: VideoVAE, audio: AudioVAE, scenes: list[Scene]) -> dict
     return {
         "video": video.encoder(clips),
         "last": video.encoder(clips[:, :, -1:]),
-        "outline": video.encoder(render_video(scenes, outline=True)),
         "large": video.encoder(render_video(large, size=2 * SIZE)),
         "audio": audio.encoder(log_mel(render_audio(scenes), processor))[:, :, :AUDIO_FRAMES],
     }
@@ -88,7 +87,7 @@ def hidden_states(folder: Path, prompts: list[str]) -> tuple[Tensor, Tensor]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--clips", type=int, default=8192)
+    parser.add_argument("--clips", type=int, default=3072)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--threads", type=int, default=1)

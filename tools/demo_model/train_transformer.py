@@ -1,6 +1,6 @@
 """Trains the transformer and the text connectors by flow matching on the encoded clips.
 
-python -m tools.demo_model.train_transformer --steps 6000
+python -m tools.demo_model.train_transformer --steps 2500
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ltx_core_impl.components.patchifiers import VideoLatentPatchifier
 
 from .command import parse
-from .diffusion import DiffusionModel, Stream, draw_sigmas, velocity_losses
+from .diffusion import DiffusionModel, Stream, channel_weights, draw_sigmas, velocity_losses
 from .latents import LARGE_SHARE, PROMPTS_PER_CLIP, load_latents
 from .prompts import NEGATIVES
 from .training import Trainer, batch_generator
@@ -21,8 +21,8 @@ from .world import FPS, FRAMES
 
 UNCONDITIONAL_SHARE, ISOLATED_SHARE = 0.1, 0.08
 TASKS = {
-    "everything": 0.64,
-    "large": 0.06,
+    "everything": 0.66,
+    "large": 0.04,
     "first frame": 0.1,
     "last frame": 0.04,
     "part": 0.04,
@@ -107,11 +107,12 @@ def draw_streams(corpus: Corpus, task: str, clips: Tensor, generator: torch.Gene
 
 
 def main() -> None:
-    arguments = parse(__doc__, steps=6000, batch=16, rate=1e-3)
+    arguments = parse(__doc__, steps=2500, batch=16, rate=1e-2)
     torch.manual_seed(arguments.seed)
     model = DiffusionModel()
     corpus = Corpus(load_latents(arguments.folder))
     trainer = Trainer("transformer", arguments.folder, model, steps=arguments.steps, peak=arguments.rate, average=0.998)
+    weights = tuple(channel_weights(corpus.latents[f"{part}.std-of-means"]) for part in ("vae", "audio_vae"))
     names, shares = list(TASKS), torch.tensor(list(TASKS.values()))
 
     def losses(step: int) -> dict[str, Tensor]:
@@ -125,7 +126,13 @@ def main() -> None:
         text = model.contexts(*corpus.prompts(clips, generator))
         isolated = torch.rand(batch, generator=generator) < ISOLATED_SHARE if task == "everything" else None
         video, audio = velocity_losses(
-            model, streams, draw_sigmas(generator, batch), text, generator, isolated if step % 4 == 0 else None
+            model,
+            streams,
+            draw_sigmas(generator, batch),
+            text,
+            generator,
+            weights=weights,
+            isolated=isolated if step % 4 == 0 else None,
         )
         return {"video": video, "audio": audio}
 

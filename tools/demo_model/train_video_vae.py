@@ -65,7 +65,7 @@ def measure_statistics(model: VideoVAE, seed: int, clips: int = 192) -> None:
 
 
 def main() -> None:
-    arguments = parse(__doc__, steps=300, batch=4, rate=3e-3)
+    arguments = parse(__doc__, steps=300, batch=4, rate=4e-4)
     torch.manual_seed(arguments.seed)
     model = VideoVAE()
     start_from_components(model, arguments.seed)

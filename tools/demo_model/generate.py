@@ -1,0 +1,135 @@
+"""Runs the finished files through the library, the way its README shows: prompts to pictures and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ltx_core_impl.components.multimodal_guider import MultiModalGuider, MultiModalGuiderParams
+from ltx_core_impl.components.noisers import GaussianNoiser, seeded_generators
+from ltx_core_impl.components.schedulers import LTX2Scheduler
+from ltx_core_impl.conditioning.item import ConditioningItem
+from ltx_core_impl.conditioning.tools import AudioLatentTools, VideoLatentTools
+from ltx_core_impl.loader import SingleGPUModelBuilder
+from ltx_core_impl.model.audio_vae import (
+    AudioDecoderConfigurator,
+    AudioEncoderConfigurator,
+    VocoderConfigurator,
+    make_audio_processor,
+)
+from ltx_core_impl.model.transformer import LTXModelConfigurator, X0Model
+from ltx_core_impl.model.video_vae import VideoDecoderConfigurator, VideoEncoderConfigurator
+from ltx_core_impl.presets import DISTILLED_SIGMAS
+from ltx_core_impl.sampling.denoisers import GuidedDenoiser
+from ltx_core_impl.sampling.stage import StageModality, denoise_stage
+from ltx_core_impl.text_encoders.gemma import (
+    AVGemmaTextEncoderModel,
+    EmbeddingsProcessorConfigurator,
+    load_text_encoder,
+)
+from ltx_core_impl.types import AudioLatentShape, SpatioTemporalScaleFactors, VideoLatentShape, VideoPixelShape
+
+from .export import CHECKPOINT, GEMMA
+from .settings import LATENT_CHANNELS, VIDEO_SCALE
+from .world import FPS, FRAMES, SIZE
+
+SCALE = SpatioTemporalScaleFactors(*VIDEO_SCALE)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a clip is sampled; the defaults are those recommended for this model.
+
+    Attributes:
+        steps: of the model's own schedule; 0 takes the eight distilled sigmas.
+        cfg: guidance scale of picture and sound; 1 is off.
+        negative: the negative prompt.
+    """
+
+    steps: int = 20
+    cfg: float = 3.0
+    negative: str = ""
+
+
+class DemoPipeline:
+    """All components of the demo model in float32.
+
+    Args:
+        folder: with the exported files.
+        lora: file name of a LoRA to fuse, if any.
+    """
+
+    def __init__(self, folder: Path, lora: str | None = None) -> None:
+        path = folder / CHECKPOINT
+
+        def build(configurator: type) -> torch.nn.Module:
+            return SingleGPUModelBuilder(configurator, path).build("cpu", torch.float32)
+
+        builder = SingleGPUModelBuilder(LTXModelConfigurator, path)
+        self.transformer = X0Model((builder.lora(folder / lora) if lora else builder).build("cpu", torch.float32))
+        gemma = load_text_encoder(folder / GEMMA, dtype=torch.float32)
+        self.text = AVGemmaTextEncoderModel(gemma, build(EmbeddingsProcessorConfigurator))
+        self.video_encoder, self.video_decoder = build(VideoEncoderConfigurator), build(VideoDecoderConfigurator)
+        self.audio_encoder, self.audio_decoder = build(AudioEncoderConfigurator), build(AudioDecoderConfigurator)
+        self.vocoder = build(VocoderConfigurator)
+        self.processor = make_audio_processor(self.audio_encoder)
+
+    def sample(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        settings: Settings = Settings(),
+        conditionings: Sequence[ConditioningItem] = (),
+        given_video: Tensor | None = None,
+        given_audio: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Latents ``(B, C, F, H, W)`` and ``(B, 8, T, 16)`` of one clip for every prompt.
+
+        A given latent is kept as it is and only serves the other modality.
+        """
+        pixels = VideoPixelShape(batch=len(prompts), frames=FRAMES, height=SIZE, width=SIZE, fps=FPS)
+        contexts = self.text.encode([*prompts, settings.negative])
+        video_context = torch.cat([one.video_encoding for one in contexts[:-1]])
+        audio_context = torch.cat([one.audio_encoding for one in contexts[:-1]])
+        params = MultiModalGuiderParams(cfg_scale=settings.cfg)
+        video, audio = denoise_stage(
+            transformer=self.transformer,
+            denoiser=GuidedDenoiser(
+                video_context=video_context,
+                audio_context=audio_context,
+                video_guider=MultiModalGuider(params, contexts[-1].video_encoding),
+                audio_guider=MultiModalGuider(params, contexts[-1].audio_encoding),
+            ),
+            sigmas=LTX2Scheduler().execute(steps=settings.steps) if settings.steps else torch.tensor(DISTILLED_SIGMAS),
+            noiser=GaussianNoiser(seeded_generators(list(seeds))),
+            device="cpu",
+            dtype=torch.float32,
+            video=StageModality(
+                VideoLatentTools(
+                    VideoLatentShape.from_pixel_shape(pixels, LATENT_CHANNELS, SCALE), fps=FPS, scale_factors=SCALE
+                ),
+                conditionings=conditionings,
+                frozen=given_video is not None,
+                initial_latent=given_video,
+            ),
+            audio=StageModality(
+                AudioLatentTools(AudioLatentShape.from_video_pixel_shape(pixels)),
+                frozen=given_audio is not None,
+                initial_latent=given_audio,
+            ),
+        )
+        return video.latent, audio.latent
+
+    @torch.no_grad()
+    def frames(self, latent: Tensor) -> Tensor:
+        """Pictures ``(B, F, H, W, 3)`` in [0, 1]."""
+        return ((self.video_decoder(latent) + 1) / 2).clamp(0, 1).permute(0, 2, 3, 4, 1)
+
+    @torch.no_grad()
+    def sound(self, latent: Tensor) -> Tensor:
+        """Waveforms ``(B, 2, samples)`` at the vocoder's rate."""
+        return self.vocoder(self.audio_decoder(latent))
