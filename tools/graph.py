@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tools.server import Prompt
 
 WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+UPLOADS = ("image_upload", "video_upload")  # options of a file input to which the front-end adds a button
 SEED_NAMES = {"seed", "noise_seed"}  # the front-end gives these a "control after generate" widget unasked
 
 
@@ -90,6 +91,7 @@ class InputSlot:
 def input_slots(info: dict[str, Any]) -> list[InputSlot]:
     """All inputs of a node in the order of its schema."""
     slots = []
+    has_upload = False
     for section in ("required", "optional"):
         for name in info["input_order"].get(section, []):
             kind, options = [*info["input"][section][name], {}][:2]
@@ -99,11 +101,12 @@ def input_slots(info: dict[str, Any]) -> list[InputSlot]:
             extra: tuple[str, ...] = ()
             if options.get("control_after_generate") or (kind == "INT" and name in SEED_NAMES):
                 extra = ("fixed",)
-            elif any(options.get(f"{what}_upload") for what in ("image", "video", "audio")):
-                extra = ("image",)
             is_widget = kind in WIDGET_TYPES and not options.get("forceInput")
+            has_upload |= any(options.get(key) for key in UPLOADS)
             multiline = bool(options.get("multiline"))
             slots.append(InputSlot(name, kind, section == "optional", is_widget, default, extra, multiline))
+        if section == "required" and has_upload:  # the button comes after the required inputs
+            slots[-1] = replace(slots[-1], extra=(*slots[-1].extra, "image"))
     return slots
 
 

@@ -92,7 +92,8 @@ def _ui_node(node: Node, object_info: dict[str, Any], order: int, box: Box, link
     for slot in slots:
         if slot.is_widget:
             value = node.inputs.get(slot.name, slot.default)
-            values += [slot.default if isinstance(value, Output) else value, *slot.extra]
+            values.append(slot.default if isinstance(value, Output) else value)
+        values += slot.extra
     position, size = box
     is_ours = node.type.startswith(NODE_PREFIX)
     result = {

@@ -41,7 +41,7 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="package")
 def page(browser: Any, server: Server) -> Iterator[Any]:
     """The front-end of the running server, ready for a graph."""
     page = browser.new_page(viewport={"width": 1920, "height": 1080})

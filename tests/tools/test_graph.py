@@ -131,3 +131,12 @@ def test_v3_and_v1_combos_read_alike() -> None:
     [v3] = input_slots(node_info("A", {"a": ["COMBO", {"options": ["x", "y"], "default": "y"}]}, {}))
     assert v1 == v3
     assert (v1.type, v1.default, v1.is_widget) == ("COMBO", "y", True)
+
+
+def test_the_upload_button_follows_the_required_inputs() -> None:
+    inputs = {"image": [["a.png"], {"image_upload": True}], "channel": [["red"], {"default": "red"}]}
+    graph = Graph("test")
+    with graph.group("One"):
+        graph.node("Mask", image="a.png")
+    ui = ui_graph(graph, {"Mask": node_info("Mask", inputs, {"mask": "MASK"}, {"invert": ["BOOLEAN", {}]})})
+    assert ui["nodes"][0]["widgets_values"] == ["a.png", "red", "image", False]
