@@ -83,14 +83,7 @@ def test_a_run_that_was_cut_off_ends_where_an_unbroken_one_ends(tmp_path: Path) 
                 generator = training.batch_generator(1, step)
                 return {"loss": layers(torch.randn(4, 12, generator=generator)).square().mean()}
 
-            trainer.steps, whole = stop, trainer.steps
-            rates = training.cosine_rate
-
-            try:
-                training.cosine_rate = lambda step, steps, peak: rates(step, whole, peak)
-                trainer.run(losses)
-            finally:
-                training.cosine_rate = rates
+            trainer.run(losses, until=stop)
         return layers[0].weight.detach()
 
     torch.testing.assert_close(run(tmp_path / "a", [3, 6]), run(tmp_path / "b", [6]))

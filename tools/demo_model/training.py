@@ -64,11 +64,12 @@ class Trainer:
         self.averaged = {key: value.detach().clone() for key, value in self.parameters.items()} if average else {}
         self.step = self._resume()
 
-    def run(self, losses: Callable[[int], Losses], save_seconds: float = 120.0) -> None:
-        """Train to the end; ``losses`` gives the terms of a step, whose sum is minimised."""
+    def run(self, losses: Callable[[int], Losses], until: int | None = None, save_seconds: float = 120.0) -> None:
+        """Train to the end, or until a step; ``losses`` gives the terms of a step, whose sum is minimised."""
+        end = self.steps if until is None else until
         began = saved = time.monotonic()
         first, recent = self.step, []
-        while self.step < self.steps:
+        while self.step < end:
             for group in self.optimizer.param_groups:
                 group["lr"] = cosine_rate(self.step, self.steps, self.peak)
             terms = losses(self.step)
@@ -80,7 +81,7 @@ class Trainer:
             self._update_average()
             self.step += 1
             recent.append({key: float(value.detach()) for key, value in terms.items()})
-            if self.step % LOG_EVERY == 0 or self.step == self.steps:
+            if self.step % LOG_EVERY == 0 or self.step == end:
                 rate = (self.step - first) / (time.monotonic() - began)
                 self._report(recent, rate)
                 recent = []
