@@ -19,7 +19,6 @@ from tools.tiny import with_tiny_models
 WIDTH, HEIGHT, FPS = 64, 64, 25
 SOURCE_FRAMES, FRAMES = 20, 17
 SOUND_RATE = 44_100
-SECONDS = FRAMES / FPS
 WINDOW = (0.40, 0.50)
 """A retake of frames 9 to 16, the last latent frame."""
 
