@@ -8,6 +8,7 @@ from tools.graphs import DISTILLED
 
 UNION_LORA = "ltx-2.3-22b-ic-lora-union-control-ref0.5.safetensors"
 DETAILER_LORA = "ltx-2-19b-ic-lora-detailer.safetensors"
+INPAINT_LORA = "ltx-2.3-22b-ic-lora-in-outpainting-0.9.safetensors"
 DUB_LORA = "ltx-2.3-22b-ic-lora-lipdub-0.9.safetensors"
 SOURCE = "- **Video**: any size and length; it is cut to multiples of 32 pixels and 8k + 1 frames."
 
@@ -154,6 +155,35 @@ def outpaint() -> Graph:
     return make.graph
 
 
+def inpaint_ic_lora() -> Graph:
+    """The in-painting LoRA fills what is green in its reference; laid over the source; the sound stays."""
+    advice = SOURCE + "\n- **Mask**: red where the picture is to be new. **Prompt**: may stay empty."
+    make = pipeline("inpaint-ic-lora", "Paint in a video with its LoRA", DISTILLED, advice, (INPAINT_LORA,))
+    model = make.lora(INPAINT_LORA, 1.0, "IC-LoRA, in-painting")
+    positive = make.text("", "Prompt (may stay empty)")
+    with make.graph.group("3 Video"):
+        source = make.source(multiple=64)
+        mask = make.graph.node("LoadImageMask", image="example.png", channel="red")["MASK"]
+        filled = make.graph.node("LTX2InpaintFill", images=source["images"], mask=mask)
+        clip = make.clip(**{name: source[name] for name in ("width", "height", "length", "frame_rate")})
+        audio = make.encoded_sound(source["audio"], fit_to=clip["video_latent"])
+        frozen = make.graph.node("LTX2FreezeLatent", "Keep the sound", latent=audio)["latent"]
+    with make.graph.group("4 Sampling and decoding"):
+        guides = make.reference(filled["images"], model, clip["video_latent"], tile_size=512)
+        result = make.stage(
+            "Sampling",
+            make.guider(positive),
+            make.distilled_sigmas(),
+            model=model,
+            video=clip["video_latent"],
+            audio=frozen,
+            guides=guides,
+        )
+        blended = _over(make, source["images"], make.pictures(result["video_latent"]), filled["mask"])
+    make.save(blended, source["audio"], source["frame_rate"], make.graph.name)
+    return make.graph
+
+
 def lipdub() -> Graph:
     """New words with the same voice and the lips that fit; two stages, the LoRA in both."""
     advice = (
@@ -260,17 +290,14 @@ def _fill(
     with make.graph.group("4 Sampling and decoding"):
         result = make.stage("Sampling", make.guider(positive), make.distilled_sigmas(), video=video, audio=audio)
         images, sound = make.pictures(result["video_latent"]), make.sound(result["audio_latent"])
-        blended = make.graph.node(
-            "ImageCompositeMasked",
-            "Lay it over the source",
-            destination=given,
-            source=images,
-            mask=region["blend_mask"],
-            x=0,
-            y=0,
-            resize_source=False,
-        )["IMAGE"]
+        blended = _over(make, given, images, region["blend_mask"])
     make.save(blended, sound, source["frame_rate"], make.graph.name)
+
+
+def _over(make: Pipeline, given: Output, images: Output, mask: Output) -> Output:
+    """The new pictures over the given ones, where the mask is white."""
+    layers = {"destination": given, "source": images, "mask": mask, "x": 0, "y": 0, "resize_source": False}
+    return make.graph.node("ImageCompositeMasked", "Lay it over the source", **layers)["IMAGE"]
 
 
 GRAPHS = [
@@ -280,6 +307,7 @@ GRAPHS = [
     extend(),
     inpaint(),
     outpaint(),
+    inpaint_ic_lora(),
     lipdub(),
     upscale_refine(),
     temporal_upscale(),

@@ -52,11 +52,22 @@ RELEASED = {
     "LTX2Sampler": "model guider sigmas noise solver video_latent audio_latent frame_rate guides video_vae audio_vae",
     "LTX2VideoVAEEncode": "images video_vae tile_size tile_overlap temporal_size temporal_overlap frame_rate",
     "LTX2VideoVAEDecode": "video_latent video_vae tile_size tile_overlap temporal_size temporal_overlap noise_seed",
-    "LTX2AudioVAEEncode": "audio audio_vae latent_frames",
+    "LTX2AudioVAEEncode": "audio audio_vae latent_frames fit_to",
     "LTX2AudioVAEDecode": "audio_latent audio_vae",
     "LTX2Vocoder": "mel vocoder",
     "LTX2UpscalerLoader": "upscaler",
     "LTX2LatentUpscale": "video_latent upscaler video_vae",
+    "LTX2ImageGuide": "image video_vae video_latent frame_index strength crf as_keyframe guides",
+    "LTX2ReferenceVideoGuide": "images model video_vae video_latent strength attention_strength tile_size "
+    "attention_mask guides",
+    "LTX2ReferenceAudioGuide": "reference strength audio_vae guides",
+    "LTX2FreezeLatent": "latent frozen",
+    "LTX2RetakeRegion": "start_time end_time generate generate_video generate_audio ramp video_latent audio_latent "
+    "video_vae audio_vae",
+    "LTX2InpaintRegion": "video_latent mask grow video_vae",
+    "LTX2FitVideo": "images frame_rate width height multiple length audio",
+    "LTX2ExtendClip": "images frame_rate frames_before frames_after audio",
+    "LTX2InpaintFill": "images mask grow",
 }
 
 

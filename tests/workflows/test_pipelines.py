@@ -50,6 +50,7 @@ EXPECTED = {
     "extend": Expected(frames=FRAMES + 8),
     "inpaint": Expected(),
     "outpaint": Expected(width=WIDTH + 64),
+    "inpaint-ic-lora": Expected(),
     "lipdub": TWICE,
     "upscale-refine": TWICE,
     "temporal-upscale": Expected(frames=2 * FRAMES - 1, fps=2 * FPS),
@@ -144,12 +145,17 @@ def test_kept_time_is_the_source_and_the_rest_is_new(server: Server, inputs: Pat
     assert distance(new, np.broadcast_to(source[-1], new.shape)) > 15
 
 
-def test_kept_places_are_the_source_and_the_rest_is_new(server: Server, inputs: Path) -> None:
+@pytest.mark.parametrize(("name", "grown"), [("inpaint", 0), ("inpaint-ic-lora", 16)])
+def test_kept_places_are_the_source_and_the_rest_is_new(server: Server, inputs: Path, name: str, grown: int) -> None:
     source = decode(inputs / "source.mp4")[:FRAMES]
-    inpainted = decode(result(server, pipeline_prompt("inpaint")))
-    half = WIDTH // 2
-    assert distance(inpainted[:, :, half + 4 :], source[:, :, half + 4 :]) < 3
-    assert distance(inpainted[:, :, :half], source[:, :, :half]) > 15
+    painted = decode(result(server, pipeline_prompt(name)))
+    edge = WIDTH // 2 + grown
+    assert distance(painted[:, :, edge + 4 :], source[:, :, edge + 4 :]) < 3
+    assert distance(painted[:, :, :edge], source[:, :, :edge]) > 15
+
+
+def test_a_widened_picture_keeps_its_middle(server: Server, inputs: Path) -> None:
+    source = decode(inputs / "source.mp4")[:FRAMES]
     outpainted = decode(result(server, pipeline_prompt("outpaint")))
     assert distance(outpainted[:, :, 36 : 32 + WIDTH - 4], source[:, :, 4:-4]) < 3
 
