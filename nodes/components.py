@@ -171,9 +171,7 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
             model.set_attention(backend)
         return X0Model(model)
 
-    size = _stored_bytes([handle.file.path], "transformer", dtype)
-    if handle.precision.startswith("fp8"):
-        size = size * 6 // 10
+    size = _stored_bytes([handle.file.path], "transformer", dtype, handle.precision)
     with host.loaded(
         handle,
         "transformer",
@@ -261,12 +259,21 @@ def video_statistics(handle: ComponentHandle) -> Iterator[PerChannelStatistics]:
 # Estimating
 
 
-def _stored_bytes(paths: Sequence[str], part: str, dtype: torch.dtype) -> int:
+def _stored_bytes(paths: Sequence[str], part: str, dtype: torch.dtype, precision: str = "auto") -> int:
     """Bytes of a component's weights once they are in ``dtype``."""
     checkpoint = open_checkpoint(paths)
     rules = select_key_map(part, checkpoint.shapes)
-    stored = sum(entry.nbytes for key, (_, entry) in checkpoint.entries.items() if rules.apply_to_key(key) is not None)
-    return stored * dtype.itemsize // torch.bfloat16.itemsize
+    entries = (entry for key, (_, entry) in checkpoint.entries.items() if rules.apply_to_key(key) is not None)
+    return sum(_loaded_bytes(entry.dtype, entry.nbytes, dtype, precision) for entry in entries)
+
+
+def _loaded_bytes(stored: str, nbytes: int, dtype: torch.dtype, precision: str) -> int:
+    """Bytes of a tensor once it is read: fp8 stays where it may, everything else, packed 4 bits too, is widened."""
+    if stored.startswith("F8") and precision != "bf16":
+        return nbytes
+    values = nbytes * {"U8": 2.0, "I8": 1.0, "F8_E4M3": 1.0, "F8_E5M2": 1.0, "F32": 0.25}.get(stored, 0.5)
+    # Most layers of an fp8 precision take one byte per value; the others stay wide.
+    return int(values * dtype.itemsize * (0.6 if precision.startswith("fp8") else 1.0))
 
 
 def convolution_memory(pixels: int) -> int:

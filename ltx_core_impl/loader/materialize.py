@@ -18,6 +18,7 @@ from ..quantization.formats import (
     parse_comfy_quant,
 )
 from ..quantization.fp8 import cast_to_fp8, dequantize, quantize_weight
+from ..quantization.int8 import dequantize_int8
 from ..quantization.linear import CastLinear, ScaledLinear
 from ..quantization.nvfp4 import dequantize_nvfp4
 from .errors import UnsupportedFormatError
@@ -112,7 +113,7 @@ class Materializer:
 
     def _scaled_weight(self, layer: ScaledLinear, step: Step) -> Tensor:
         scale, input_scale = self._auxiliary(step, SCALE_NAMES), self._auxiliary(step, INPUT_SCALE_NAMES)
-        if step.format in (StoredFormat.PLAIN, StoredFormat.NVFP4):
+        if step.format in (StoredFormat.PLAIN, StoredFormat.NVFP4, StoredFormat.INT8):
             value = self._dequantized(step, self.dtype or torch.bfloat16)
             delta = self.deltas(step.module_name, value.dtype)
             codes, scale = quantize_weight(value if delta is None else fuse_plain(value, delta, value.dtype))
@@ -149,6 +150,12 @@ class Materializer:
             scales = (self._auxiliary(step, (name,)) for name in ("weight_scale", "weight_scale_2"))
             try:
                 return dequantize_nvfp4(value, *scales, (rows, columns), wide)
+            except ValueError as error:
+                raise UnsupportedFormatError(f"{step.source.header.path}: {step.name}: {error}") from error
+        if step.format is StoredFormat.INT8:
+            described = self._comfy_quant(step)
+            try:
+                return dequantize_int8(value, self._auxiliary(step, SCALE_NAMES), described.rotation, wide)
             except ValueError as error:
                 raise UnsupportedFormatError(f"{step.source.header.path}: {step.name}: {error}") from error
         return value

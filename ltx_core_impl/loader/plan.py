@@ -152,8 +152,11 @@ def _step(
         return Step(path, leaf, source, StoredFormat.PLAIN, {})
     auxiliary = {name: sources[f"{path}.{name}"] for name in AUXILIARY_NAMES if f"{path}.{name}" in sources}
     try:
-        described = comfy_quant_of(comfy[path], path) if path in comfy else None
+        layer = next((name for name in (path, source.key.removesuffix(".weight")) if name in comfy), None)
+        described = None if layer is None else comfy_quant_of(comfy[layer], path)
         form = stored_format(path, source.stored, {name: aux.stored for name, aux in auxiliary.items()})
+        if form is StoredFormat.INT8 and described is None and "comfy_quant" not in auxiliary:
+            raise ValueError(f"{path} is stored as int8 without comfy_quant, which says how; use the file as published")
     except ValueError as error:
         raise UnsupportedFormatError(f"{checkpoint.path}: {error}") from error
     return Step(path, leaf, source, form, auxiliary, described)

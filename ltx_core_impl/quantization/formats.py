@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import torch
 
+from .int8 import DEFAULT_GROUP, rotation_matrix
+
 FP8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 SCALE_NAMES = ("weight_scale", "scale_weight")
@@ -17,7 +19,8 @@ AUXILIARY_NAMES = (*SCALE_NAMES, *INPUT_SCALE_NAMES, "weight_scale_2", "comfy_qu
 """Leaf names that stand beside a quantised ``weight``; ``scale_…`` are the legacy ComfyUI spellings."""
 
 MAX_COMFY_QUANT_BYTES = 4096
-COMFY_FORMATS = ("float8_e4m3fn", "float8_e5m2", "nvfp4")
+MAX_GROUP = 1024
+COMFY_FORMATS = ("float8_e4m3fn", "float8_e5m2", "nvfp4", "int8_tensorwise")
 
 _SCALAR = ((), (1,))
 
@@ -29,13 +32,15 @@ class StoredFormat(Enum):
     FP8 = "fp8 without scale"
     SCALED_FP8 = "fp8 with a scale"
     NVFP4 = "nvfp4"
+    INT8 = "int8 with scales"
 
 
 class ComfyQuant(NamedTuple):
-    """A ComfyUI per-layer description."""
+    """A ComfyUI per-layer description; ``rotation`` is the number of inputs per rotated group, 0 for none."""
 
     format: str
     full_precision_matrix_mult: bool = False
+    rotation: int = 0
 
 
 class StoredTensor(NamedTuple):
@@ -70,11 +75,15 @@ def stored_format(layer: str, weight: StoredTensor, auxiliary: Mapping[str, Stor
         if scale.dtype not in (torch.float8_e4m3fn, torch.uint8):
             raise ValueError(f"{layer} is packed in 4 bits with scales in {scale.dtype}; only nvfp4 is supported")
         return StoredFormat.NVFP4
-    if weight.dtype == torch.int8:
-        raise ValueError(
-            f"{layer} is stored as int8 ('int8 convrot' of ComfyUI), which is not supported; "
-            "use the bf16, fp8 or nvfp4 file"
-        )
+    if weight.dtype == torch.int8 and len(weight.shape) == 2:
+        rows = weight.shape[0]
+        if scale is None or scale.shape not in (*_SCALAR, (rows,), (rows, 1)):
+            found = "none" if scale is None else f"scales of shape {scale.shape}"
+            raise ValueError(
+                f"{layer} is stored as int8 and needs one scale, or one per row ({rows}); it has {found}. Use the "
+                "bf16, fp8 or nvfp4 file"
+            )
+        return StoredFormat.INT8
     if not weight.dtype.is_floating_point:
         raise ValueError(f"{layer}.weight is stored as {weight.dtype}, which is no known weight format")
     return StoredFormat.PLAIN
@@ -104,10 +113,22 @@ def comfy_quant_of(value: object, layer: str) -> ComfyQuant:
         value = {"format": value}
     if not isinstance(value, dict) or not isinstance(value.get("format"), str):
         raise ValueError(f"the quantisation of {layer} is {value!r:.200}; an object with 'format' is needed")
+    if value["format"] == "int8_convrot":
+        value = {**value, "format": "int8_tensorwise", "convrot": True}
     if value["format"] not in COMFY_FORMATS:
         known = ", ".join(COMFY_FORMATS)
         raise ValueError(f"{layer} is quantised as {value['format']!r:.100}, which is not supported; known are {known}")
-    return ComfyQuant(value["format"], value.get("full_precision_matrix_mult") is True)
+    return ComfyQuant(value["format"], value.get("full_precision_matrix_mult") is True, _rotation(value, layer))
+
+
+def _rotation(value: Mapping[str, object], layer: str) -> int:
+    if value.get("convrot") is not True:
+        return 0
+    size = value.get("convrot_groupsize", DEFAULT_GROUP)
+    if not isinstance(size, int) or isinstance(size, bool) or not 4 <= size <= MAX_GROUP:
+        raise ValueError(f"{layer} is rotated in groups of {size!r:.100}; a power of 4 up to {MAX_GROUP} is needed")
+    rotation_matrix(size)
+    return size
 
 
 def comfy_quant_layers(metadata: Mapping[str, object]) -> Mapping[str, object]:

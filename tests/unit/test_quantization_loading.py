@@ -24,6 +24,7 @@ from ltx_core_impl.quantization import QuantizationPolicy
 from ltx_core_impl.quantization.calibration import read_input_scales
 from ltx_core_impl.quantization.formats import StoredFormat, StoredTensor, comfy_quant_of, stored_format
 from ltx_core_impl.quantization.fp8 import cast_to_fp8, dequantize, quantize_weight
+from ltx_core_impl.quantization.int8 import dequantize_int8
 from ltx_core_impl.quantization.linear import CastLinear, ScaledLinear
 from ltx_core_impl.quantization.nvfp4 import dequantize_nvfp4
 from tests.conftest import GOLDEN, checkpoint_path, relative_error
@@ -216,10 +217,34 @@ def test_nvfp4_is_dequantised(tmp_path: Path) -> None:
     assert torch.equal(layer.weight.float(), codes.float()) and torch.equal(layer.weight_scale, scale)
 
 
+@pytest.mark.parametrize("group", [0, 4, 16])
+@pytest.mark.parametrize("scale_shape", [(), (1,), (16,), (16, 1)])
+@pytest.mark.parametrize("where", ["tensor", "metadata"])
+def test_int8_is_dequantised(tmp_path: Path, where: str, scale_shape: tuple[int, ...], group: int) -> None:
+    torch.manual_seed(0)
+    codes, scale = torch.randint(-127, 128, (16, 16), dtype=torch.int8), torch.rand(scale_shape) * 0.01
+    weight = dequantize_int8(codes, scale, group, BF16)
+    described = {"format": "int8_tensorwise"} | ({"convrot": True, "convrot_groupsize": group} if group else {})
+    tensors = blocks_tensors() | {f"{LAYER}.weight": codes, f"{LAYER}.weight_scale": scale}
+    path = save(tmp_path, tensors)
+    if where == "tensor":
+        raw = torch.tensor(list(json.dumps(described).encode()), dtype=torch.uint8)
+        save_file({**tensors, f"{LAYER}.comfy_quant": raw}, path)
+    else:
+        save_file(tensors, path, {"_quantization_metadata": json.dumps({"layers": {LAYER: described}})})
+    assert torch.equal(build(path).get_submodule(LAYER).weight, weight)
+    assert torch.equal(build(path, CAST).get_submodule(LAYER).weight.float(), cast_to_fp8(weight).float())
+    quantized, whole = quantize_weight(weight)
+    layer = build(path, SCALED).get_submodule(LAYER)
+    assert torch.equal(layer.weight.float(), quantized.float()) and torch.equal(layer.weight_scale, whole)
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        ({"weight": torch.ones(16, 16, dtype=torch.int8), "weight_scale": torch.ones(1)}, "int8 convrot"),
+        ({"weight": torch.ones(16, 16, dtype=torch.int8), "weight_scale": torch.ones(1)}, "int8 without comfy_quant"),
+        ({"weight": torch.ones(16, 16, dtype=torch.int8), "weight_scale": torch.ones(4, 4)}, "one per row"),
+        ({"weight": torch.ones(16, 16, dtype=torch.int8)}, "needs one scale"),
         ({"weight": torch.ones(16, 8, dtype=torch.uint8)}, "without its weight_scale"),
         ({"weight": torch.ones(16, 8, dtype=torch.uint8), "weight_scale": torch.ones(1).to(FP8)}, "weight_scale_2"),
         ({"weight": torch.ones(16, 16).to(FP8), "weight_scale": torch.ones(16, 1)}, "one scale per tensor"),

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ltx_core_impl.loader.errors import CheckpointError, MissingTensorsError, ShapeMismatchError
+from ltx_core_impl.quantization.int8 import dequantize_int8
 from ltx_core_impl.quantization.nvfp4 import dequantize_nvfp4
 from ltx_core_impl.text_encoders.gemma import TextEncoderFileError, load_gemma, load_text_encoder, open_gemma
-from ltx_core_impl.text_encoders.gemma.linear import Fp8Linear, Nvfp4Linear, dequantize_fp8
+from ltx_core_impl.text_encoders.gemma.linear import Fp8Linear, Int8Linear, Nvfp4Linear, dequantize_fp8
 from tests.text_helpers import GEMMA3, GEMMA4, PROMPTS
 
 PROMPT = PROMPTS["text-pos"]
@@ -158,6 +159,31 @@ def test_nvfp4_file(tmp_path: Path) -> None:
     assert torch.equal(states(path), states(single_file(tmp_path / "meant", meant)))
 
 
+@pytest.mark.parametrize("group", [0, 16])
+@pytest.mark.parametrize("where", ["tensor", "metadata"])
+def test_int8_file(group: int, where: str, tmp_path: Path) -> None:
+    tensors = comfy_tensors()
+    generator = torch.Generator().manual_seed(0)
+    stored, meant = dict(tensors), dict(tensors)
+    form = {"format": "int8_tensorwise"} | ({"convrot": True, "convrot_groupsize": group} if group else {})
+    names = [*linear_names(tensors), "model.embed_tokens"]
+    for name in names:
+        rows, columns = tensors[f"{name}.weight"].shape
+        codes = torch.randint(-127, 128, (rows, columns), generator=generator, dtype=torch.int8)
+        scale = torch.rand(rows, 1, generator=generator) * 1e-3
+        stored |= {f"{name}.weight": codes, f"{name}.weight_scale": scale}
+        meant[f"{name}.weight"] = dequantize_int8(codes, scale, group, torch.float32)
+        if where == "tensor":
+            stored[f"{name}.comfy_quant"] = torch.tensor(list(json.dumps(form).encode()), dtype=torch.uint8)
+    described = {"_quantization_metadata": json.dumps({"layers": dict.fromkeys(names, form)})}
+    (tmp_path / "meant").mkdir()
+    path = single_file(tmp_path, stored, described if where == "metadata" else {})
+    model = load_gemma(open_gemma(path), dtype=torch.float32)
+    layer = model.language_model.layers[0].mlp.up_proj
+    assert isinstance(layer, Int8Linear) and layer.weight.dtype == torch.int8
+    assert torch.equal(states(path), states(single_file(tmp_path / "meant", meant)))
+
+
 def test_dequantisation_does_not_change_the_stored_weight() -> None:
     weight = torch.ones(2, 2)
     assert torch.equal(dequantize_fp8(weight, torch.tensor(3.0), torch.float32), torch.full((2, 2), 3.0))
@@ -166,11 +192,19 @@ def test_dequantisation_does_not_change_the_stored_weight() -> None:
 
 def test_unknown_formats_are_refused(tmp_path: Path) -> None:
     tensors = comfy_tensors()
-    with pytest.raises(TextEncoderFileError, match="format int8_convrot cannot be read"):
-        open_gemma(single_file(tmp_path, marked(tensors, "int8_convrot")))
-    name = linear_names(tensors)[0]
-    with pytest.raises(TextEncoderFileError, match="format I8 cannot be read"):
-        open_gemma(single_file(tmp_path, tensors | {f"{name}.weight": tensors[f"{name}.weight"].to(torch.int8)}))
+    with pytest.raises(TextEncoderFileError, match=r"'mxfp8', which is not supported.*bf16, fp8 or fp4 version"):
+        open_gemma(single_file(tmp_path, marked(tensors, "mxfp8")))
+    weight = f"{linear_names(tensors)[0]}.weight"
+    with pytest.raises(TextEncoderFileError, match="format I32 cannot be read"):
+        open_gemma(single_file(tmp_path, tensors | {weight: tensors[weight].to(torch.int32)}))
+    codes = {weight: tensors[weight].to(torch.int8)}
+    with pytest.raises(TextEncoderFileError, match="is int8 but its weight_scale is missing"):
+        open_gemma(single_file(tmp_path, tensors | codes))
+    codes[f"{weight}_scale"] = torch.ones(3)
+    with pytest.raises(TextEncoderFileError, match="is int8 but its comfy_quant is missing"):
+        open_gemma(single_file(tmp_path, tensors | codes))
+    with pytest.raises(TextEncoderFileError, match=r"int8 with scales of shape \(3,\)"):
+        open_gemma(single_file(tmp_path, marked(tensors | codes, "int8_tensorwise")))
 
 
 def test_missing_tensors_are_listed(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from ...loader.folders import resolve_files
 from ...loader.header import Header, read_header
 from ...loader.tensor_file import TensorFile
+from ...quantization.formats import ComfyQuant, comfy_quant_layers, comfy_quant_of, parse_comfy_quant
 from .config import GemmaConfig, TextEncoderFileError, gemma_config
 
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors$")
@@ -32,8 +33,8 @@ _PREFIXES = (
     ("model.norm.", "language_model.norm."),
 )
 _SCALE_SPELLINGS = ((".scale_weight", ".weight_scale"),)
-_QUANTIZED_DTYPES = {"F8_E4M3", "F8_E5M2", "U8"}
-_KNOWN_FORMATS = {"float8_e4m3fn", "float8_e5m2", "nvfp4"}
+_OTHER_FILES = "Use the bf16, fp8 or fp4 version of this text encoder."
+_READABLE_DTYPES = {"BF16", "F16", "F32", "F8_E4M3", "F8_E5M2", "U8", "I8"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class GemmaFiles:
     """A text encoder judged from its headers: architecture, tensors by canonical name, tokenizer location.
 
     Canonical names start with ``language_model.``, ``vision_tower.``, ``multi_modal_projector.`` or
-    ``text_embedding_projection.``; quantised layers carry ``weight_scale`` (and ``weight_scale_2``) beside ``weight``.
+    ``text_embedding_projection.``; quantised layers carry ``weight_scale`` (and ``weight_scale_2``) beside ``weight``,
+    and ``quantization`` holds what the file says of them, by canonical layer name.
     """
 
     path: Path
@@ -73,6 +75,7 @@ class GemmaFiles:
     tensors: Mapping[str, StoredTensor]
     raw: Mapping[str, StoredTensor]
     metadata: Mapping[str, str]
+    quantization: Mapping[str, ComfyQuant]
 
     @property
     def has_vision(self) -> bool:
@@ -132,7 +135,8 @@ def open_gemma(path: str | Path) -> GemmaFiles:
     }
     metadata = {key: value for header in headers for key, value in header.metadata.items()}
     tensors = canonical_tensors(raw)
-    _check_formats(path, raw, metadata, tensors)
+    quantization = _quantization(path, raw, metadata)
+    _check_formats(path, tensors, quantization)
     hf_config: dict = {}
     if "gemma_config" in metadata:
         hf_config = parse_json(metadata["gemma_config"], f"gemma_config in the metadata of {path}")
@@ -148,22 +152,25 @@ def open_gemma(path: str | Path) -> GemmaFiles:
         raise TextEncoderFileError(f"{path}: tensor {error} is missing; the model is incomplete.") from error
     except TextEncoderFileError as error:
         raise TextEncoderFileError(f"{path}: {error}") from error
-    return GemmaFiles(path=path, config=config, tensors=tensors, raw=raw, metadata=metadata)
+    return GemmaFiles(path=path, config=config, tensors=tensors, raw=raw, metadata=metadata, quantization=quantization)
 
 
 def canonical_tensors(raw: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
     """Rename tensors of any known layout to canonical names; tensors of no use here are left out."""
-    tensors = {}
-    for name, entry in raw.items():
-        for old, new in _PREFIXES:
-            if name.startswith(old):
-                canonical = new + name[len(old) :]
-                for spelling, scale in _SCALE_SPELLINGS:
-                    canonical = canonical.removesuffix(spelling) + scale if canonical.endswith(spelling) else canonical
-                if not canonical.endswith((".comfy_quant", ".input_scale", ".scale_input", ".lm_head.weight")):
-                    tensors[canonical] = entry
-                break
-    return tensors
+    unused = (".comfy_quant", ".input_scale", ".scale_input", ".lm_head.weight")
+    named = ((_canonical_name(name), entry) for name, entry in raw.items())
+    return {name: entry for name, entry in named if name is not None and not name.endswith(unused)}
+
+
+def _canonical_name(name: str) -> str | None:
+    """None for tensors that belong to none of the modules."""
+    for old, new in _PREFIXES:
+        if name.startswith(old):
+            canonical = new + name[len(old) :]
+            for spelling, scale in _SCALE_SPELLINGS:
+                canonical = canonical.removesuffix(spelling) + scale if canonical.endswith(spelling) else canonical
+            return canonical
+    return None
 
 
 def _first(folder: Path, pattern: str) -> Path | None:
@@ -190,28 +197,43 @@ def _logical_shape(entry: StoredTensor, tensors: Mapping[str, StoredTensor]) -> 
     return (entry.shape[0], entry.shape[1] * 2) if packed else entry.shape
 
 
-def _check_formats(path: Path, raw: Mapping, metadata: Mapping, tensors: Mapping[str, StoredTensor]) -> None:
-    declared = set()
-    for name, entry in raw.items():
-        if name.endswith(".comfy_quant"):
-            declared.add(parse_json(entry.read_bytes(), f"{name} in {path}").get("format"))
-    if "_quantization_metadata" in metadata:
-        layers = parse_json(metadata["_quantization_metadata"], f"_quantization_metadata of {path}").get("layers", {})
-        declared |= {layer.get("format") if isinstance(layer, dict) else layer for layer in layers.values()}
-    unknown = declared - _KNOWN_FORMATS
-    stored = {entry.dtype for name, entry in tensors.items() if name.endswith(".weight")}
-    unknown |= {dtype for dtype in stored if dtype not in _QUANTIZED_DTYPES | {"BF16", "F16", "F32"}}
+def _quantization(path: Path, raw: Mapping[str, StoredTensor], metadata: Mapping[str, str]) -> dict[str, ComfyQuant]:
+    """What the file says of its quantised layers, by canonical name: in its metadata, or in tensors beside them."""
+    described: dict[str, ComfyQuant] = {}
+    where = f"_quantization_metadata of {path}"
+    written = comfy_quant_layers(parse_json(metadata.get("_quantization_metadata", "{}"), where))
+    try:
+        for name, value in written.items():
+            described[name] = comfy_quant_of(value, name)
+        for name, entry in raw.items():
+            if name.endswith(".comfy_quant"):
+                layer = name.removesuffix(".comfy_quant")
+                described[layer] = parse_comfy_quant(entry.read_bytes(), layer)
+    except ValueError as error:
+        raise TextEncoderFileError(f"{path}: {error}. {_OTHER_FILES}") from error
+    named = ((_canonical_name(f"{layer}.weight"), value) for layer, value in described.items())
+    return {name.removesuffix(".weight"): value for name, value in named if name is not None}
+
+
+def _check_formats(path: Path, tensors: Mapping[str, StoredTensor], quantization: Mapping[str, ComfyQuant]) -> None:
+    weights = {name: entry for name, entry in tensors.items() if name.endswith(".weight")}
+    unknown = {entry.dtype for entry in weights.values()} - _READABLE_DTYPES
     if unknown:
         raise TextEncoderFileError(
-            f"{path}: weights in the format {', '.join(sorted(map(str, unknown)))} cannot be read. "
-            "Use the bf16, fp8 or fp4 version of this text encoder."
+            f"{path}: weights in the format {', '.join(sorted(unknown))} cannot be read. {_OTHER_FILES}"
         )
-    for name, entry in tensors.items():
-        if name.endswith(".weight") and entry.dtype == "U8":
-            scales = [name + suffix in tensors for suffix in ("_scale", "_scale_2")]
-            if not all(scales):
+    for name, entry in weights.items():
+        if entry.dtype == "U8" and not all(name + suffix in tensors for suffix in ("_scale", "_scale_2")):
+            raise TextEncoderFileError(f"{path}: {name} is nvfp4 but its weight_scale or weight_scale_2 is missing.")
+        if entry.dtype == "I8":
+            scale = tensors.get(f"{name}_scale")
+            if scale is None or name.removesuffix(".weight") not in quantization:
+                lacking = "weight_scale" if scale is None else "comfy_quant"
+                raise TextEncoderFileError(f"{path}: {name} is int8 but its {lacking} is missing.")
+            if scale.shape not in ((), (1,), entry.shape[:1], (*entry.shape[:1], 1)):
                 raise TextEncoderFileError(
-                    f"{path}: {name} is nvfp4 but its weight_scale or weight_scale_2 is missing."
+                    f"{path}: {name} is int8 with scales of shape {scale.shape}; one, or one per row, can be read. "
+                    f"{_OTHER_FILES}"
                 )
 
 

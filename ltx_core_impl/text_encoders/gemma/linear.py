@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...quantization.int8 import dequantize_int8
 from ...quantization.nvfp4 import dequantize_nvfp4
 
 
@@ -41,3 +42,16 @@ class Nvfp4Linear(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         weight = dequantize_nvfp4(self.weight, self.weight_scale, self.weight_scale_2, self.shape, hidden.dtype)
         return F.linear(hidden, weight)
+
+
+class Int8Linear(nn.Module):
+    """Linear with an int8 weight, perhaps rotated in groups of inputs, that is decoded for each call."""
+
+    def __init__(self, shape: tuple[int, int], scale_shape: tuple[int, ...], rotation: int):
+        super().__init__()
+        self.rotation = rotation
+        self.register_buffer("weight", torch.empty(shape, dtype=torch.int8))  # (out, in)
+        self.register_buffer("weight_scale", torch.empty(scale_shape, dtype=torch.float32))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return F.linear(hidden, dequantize_int8(self.weight, self.weight_scale, self.rotation, hidden.dtype))

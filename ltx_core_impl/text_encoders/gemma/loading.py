@@ -11,13 +11,16 @@ from torch import Tensor, nn
 
 from ...loader.errors import MissingTensorsError, ShapeMismatchError
 from ...loader.tensor_file import TensorFile
+from ...quantization.formats import ComfyQuant
+from ...quantization.int8 import dequantize_int8
 from .config import GemmaConfig, TextEncoderFileError
 from .files import GemmaFiles, StoredTensor
-from .linear import Fp8Linear, Nvfp4Linear, dequantize_fp8
+from .linear import Fp8Linear, Int8Linear, Nvfp4Linear, dequantize_fp8
 from .model import GemmaModel
 from .vision import MultiModalProjector, VisionTower
 
 _FP8 = {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}
+_KEPT = (torch.uint8, torch.int8, *_FP8.values())
 _SHOWN = 8
 
 
@@ -61,16 +64,17 @@ def load_gemma(
         )
     with torch.device("meta"):
         model = Gemma(files.config, with_vision=with_vision)
-        install_quantized_linears(model, files.tensors)
+        install_quantized_linears(model, files)
     model.requires_grad_(False)
     wanted = model.state_dict()
     check_complete(files.path, wanted, files.tensors)
-    model.load_state_dict(read_tensors(wanted, files.tensors, dtype, device, progress), assign=True)
+    model.load_state_dict(read_tensors(wanted, files, dtype, device, progress), assign=True)
     return model.eval()
 
 
-def install_quantized_linears(model: nn.Module, tensors: Mapping[str, StoredTensor]) -> None:
-    """Replace every ``nn.Linear`` whose stored weight is fp8 or nvfp4 by the layer that keeps it so."""
+def install_quantized_linears(model: nn.Module, files: GemmaFiles) -> None:
+    """Replace every ``nn.Linear`` whose stored weight is fp8, nvfp4 or int8 by the layer that keeps it so."""
+    tensors = files.tensors
     for name, module in list(model.named_modules()):
         entry = tensors.get(f"{name}.weight")
         if not isinstance(module, nn.Linear) or entry is None:
@@ -82,6 +86,9 @@ def install_quantized_linears(model: nn.Module, tensors: Mapping[str, StoredTens
         elif entry.dtype == "U8":
             shape, scales = (module.out_features, module.in_features), tensors[f"{name}.weight_scale"]
             quantized = Nvfp4Linear(shape, packed_shape=entry.shape, scale_shape=scales.shape)
+        elif entry.dtype == "I8":
+            shape, scales = (module.out_features, module.in_features), tensors[f"{name}.weight_scale"]
+            quantized = Int8Linear(shape, scale_shape=scales.shape, rotation=files.quantization[name].rotation)
         else:
             continue
         model.set_submodule(name, quantized)
@@ -112,12 +119,13 @@ def check_complete(path: Path, wanted: Mapping[str, Tensor], tensors: Mapping[st
 
 def read_tensors(
     wanted: Mapping[str, Tensor],
-    tensors: Mapping[str, StoredTensor],
+    files: GemmaFiles,
     dtype: torch.dtype,
     device: torch.device | str,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Tensor]:
     """Read the wanted tensors, file by file, onto ``device``; wide floats are converted to ``dtype``."""
+    tensors = files.tensors
     by_file: dict[Path, list[str]] = defaultdict(list)
     for name in wanted:
         by_file[tensors[name].file.path].append(name)
@@ -125,18 +133,25 @@ def read_tensors(
     for names in by_file.values():
         with TensorFile(tensors[names[0]].file) as source:
             for name in names:
-                keep = wanted[name].dtype in (torch.uint8, *_FP8.values()) or "weight_scale" in name
+                keep = wanted[name].dtype in _KEPT or "weight_scale" in name
                 stored = source.read(tensors[name].key, device).reshape(wanted[name].shape)
                 scale = tensors.get(f"{name}_scale")
                 if keep:
                     loaded[name] = _reinterpreted(stored, wanted[name].dtype)
-                elif scale is not None:  # an embedding in scaled fp8
-                    loaded[name] = dequantize_fp8(stored, source.read(scale.key, device), dtype)
+                elif scale is not None:  # a quantised embedding
+                    described = files.quantization.get(name.removesuffix(".weight"))
+                    loaded[name] = _widened(stored, source.read(scale.key, device), dtype, described)
                 else:
                     loaded[name] = stored.to(dtype)
                 if progress:
                     progress(len(loaded), len(wanted))
     return loaded
+
+
+def _widened(stored: Tensor, scale: Tensor, dtype: torch.dtype, described: ComfyQuant | None) -> Tensor:
+    if stored.dtype == torch.int8:
+        return dequantize_int8(stored, scale, described.rotation, dtype)
+    return dequantize_fp8(stored, scale, dtype)
 
 
 def _reinterpreted(stored: Tensor, dtype: torch.dtype) -> Tensor:
