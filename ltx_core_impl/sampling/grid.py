@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..types import SpatioTemporalScaleFactors
 
 
@@ -47,12 +49,14 @@ def frames_for_duration(
     The count is clamped to the limits and then snapped down, or up where that would fall below the minimum.
 
     Raises:
-        ValueError: when the limits do not form a range.
+        ValueError: when the limits do not form a range, or the duration or the frame rate is no usable number.
     """
     if not 0 < min_seconds <= max_seconds:
         raise ValueError(
             f"The duration limits must be 0 < minimum <= maximum; got {min_seconds} s and {max_seconds} s."
         )
+    if not (math.isfinite(seconds) and math.isfinite(fps) and fps > 0):
+        raise ValueError(f"A duration of {seconds} s at {fps} frames per second has no frame count.")
     low, high, factor = round(min_seconds * fps), round(max_seconds * fps), scale_factors.time
     frames = snap_frames(min(max(round(seconds * fps), low), high), factor)
     if frames < low:

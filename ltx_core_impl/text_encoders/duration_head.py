@@ -6,7 +6,6 @@ output are those that reproduce the reference's numbers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -117,30 +116,3 @@ def _width(transformer: Mapping[str, Any], stream: str) -> int:
     if missing:
         raise ConfigError(f"The config of the duration head lacks {' and '.join(missing)}; use the published file.")
     return transformer[keys[0]] * transformer[keys[1]]
-
-
-def frame_count(
-    seconds: float, fps: float, *, min_seconds: float = 1.0, max_seconds: float = 20.0, time_scale: int = 8
-) -> int:
-    """Frames for a predicted duration, on the grid ``k · time_scale + 1`` of the video VAE.
-
-    The frame count is clamped first, then rounded down to the grid; if that falls below the minimum it is rounded up,
-    unless the maximum forbids it.
-
-    Raises:
-        ValueError: not ``0 < min_seconds ≤ max_seconds``, or a frame rate that is not positive.
-    """
-    if not (0 < min_seconds <= max_seconds and fps > 0 and math.isfinite(seconds)):
-        raise ValueError(
-            f"A duration needs 0 < min_seconds <= max_seconds and fps > 0; got seconds {seconds}, min_seconds "
-            f"{min_seconds}, max_seconds {max_seconds}, fps {fps}."
-        )
-    lowest, highest = round(min_seconds * fps), round(max_seconds * fps)
-    frames = _floor_to_grid(min(max(round(seconds * fps), lowest), highest), time_scale)
-    if frames < lowest and frames + time_scale <= highest:
-        frames += time_scale
-    return max(frames, 1)
-
-
-def _floor_to_grid(frames: int, time_scale: int) -> int:
-    return (frames - 1) // time_scale * time_scale + 1

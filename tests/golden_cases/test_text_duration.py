@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from ltx_core_impl.loader.builder import SingleGPUModelBuilder
-from ltx_core_impl.text_encoders.duration_head import DurationHead, DurationHeadConfigurator, frame_count
+from ltx_core_impl.sampling.grid import frames_for_duration
+from ltx_core_impl.text_encoders.duration_head import DurationHead, DurationHeadConfigurator
+from ltx_core_impl.types import SpatioTemporalScaleFactors
 from tests.conftest import GOLDEN_25, assert_close, golden
 
 PATH = GOLDEN_25 / "model_patches" / "ltx-2.5-tiny-duration-head-bf16.safetensors"
@@ -36,5 +38,6 @@ def test_frames(head: DurationHead, limits: tuple[int, float, float]) -> None:
     case = golden("2.5", "duration-head")
     fps, shortest, longest = limits
     seconds = head(case["video_tokens"], case["audio_tokens"]).tolist()
-    frames = [frame_count(value, fps, min_seconds=shortest, max_seconds=longest) for value in seconds]
+    scale = SpatioTemporalScaleFactors.default()
+    frames = [frames_for_duration(value, fps, scale, min_seconds=shortest, max_seconds=longest) for value in seconds]
     assert frames == case[f"frames_{fps}_{shortest}_{longest}"].tolist()

@@ -93,3 +93,16 @@ def test_frames_of_a_duration(seconds: float, expected: int) -> None:
 def test_wrong_duration_limits_are_refused() -> None:
     with pytest.raises(ValueError, match=r"3\.0 s and 2\.0 s"):
         frames_for_duration(1.0, 24.0, SpatioTemporalScaleFactors.default(), min_seconds=3.0, max_seconds=2.0)
+
+
+def test_durations_stay_on_the_grid_and_below_the_maximum() -> None:
+    scale = SpatioTemporalScaleFactors.default()
+    assert frames_for_duration(1.0, 24.0, scale, min_seconds=1.0, max_seconds=1.0) == 17
+    assert frames_for_duration(0.1, 8.0, scale, min_seconds=0.1, max_seconds=0.5) == 1
+    assert frames_for_duration(2.0, 25.0, scale._replace(time=4)) == 49
+
+
+@pytest.mark.parametrize(("seconds", "fps"), [(float("nan"), 24.0), (float("inf"), 24.0), (1.0, 0.0), (1.0, -24.0)])
+def test_durations_without_a_frame_count_are_refused(seconds: float, fps: float) -> None:
+    with pytest.raises(ValueError, match="has no frame count"):
+        frames_for_duration(seconds, fps, SpatioTemporalScaleFactors.default())

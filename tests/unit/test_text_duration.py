@@ -1,4 +1,4 @@
-"""Frame counts, sizes and errors of the duration head (spec 06, spec 07 §13.20)."""
+"""Sizes and errors of the duration head."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ltx_core_impl.loader.errors import ConfigError
-from ltx_core_impl.text_encoders.duration_head import DurationHead, DurationHeadConfigurator, frame_count
+from ltx_core_impl.text_encoders.duration_head import DurationHead, DurationHeadConfigurator
 
 CONFIG = {
     "transformer": {
@@ -16,25 +16,6 @@ CONFIG = {
         "audio_connector_attention_head_dim": 3,
     }
 }
-
-
-@pytest.mark.parametrize(
-    ("seconds", "frames"), [(0.2, 25), (2.5, 57), (5.0, 113), (5.04, 121), (7.3, 169), (19.9, 473), (25.0, 473)]
-)
-def test_frames_of_the_spec(seconds: float, frames: int) -> None:
-    assert frame_count(seconds, fps=24) == frames
-
-
-def test_frames_stay_on_the_grid_and_below_the_maximum() -> None:
-    assert frame_count(1.0, fps=24, min_seconds=1.0, max_seconds=1.0) == 17
-    assert frame_count(0.1, fps=8, min_seconds=0.1, max_seconds=0.5) == 1
-    assert frame_count(2.0, fps=25, time_scale=4) == 49
-
-
-@pytest.mark.parametrize("settings", [{"fps": 0}, {"min_seconds": 3, "max_seconds": 2}, {"min_seconds": 0}])
-def test_limits_are_checked(settings: dict) -> None:
-    with pytest.raises(ValueError, match="0 < min_seconds <= max_seconds and fps > 0"):
-        frame_count(1.0, **({"fps": 24} | settings))
 
 
 def test_sizes_are_those_of_the_weights() -> None:
