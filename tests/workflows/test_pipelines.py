@@ -22,7 +22,7 @@ from tests.pipeline_helpers import (
     write_inputs,
 )
 from tools import graphs_pipelines, graphs_videos
-from tools.server import Prompt, Server
+from tools.server import Prompt, PromptRejected, Server
 from tools.tiny import VERSIONS
 
 AUDIO_LATENT_SECONDS = 0.04
@@ -212,6 +212,30 @@ def test_what_does_not_fit_the_inputs_is_refused_where_it_is_set(
     assert done.status == "error"
     assert prompt[done.node_id]["class_type"] == type
     assert [word for word in words if word not in done.error] == [], done.error
+
+
+@pytest.mark.parametrize(
+    ("name", "type", "inputs", "words"),
+    [
+        ("image-to-video", "LTX2ImageGuide", {"crf": 52}, ["crf", "51"]),
+        ("image-to-video", "LTX2ImageGuide", {"strength": 1.5}, ["strength"]),
+        ("ic-lora", "LTX2ReferenceVideoGuide", {"attention_strength": -1.0}, ["attention_strength"]),
+        ("ic-lora", "LTX2ReferenceVideoGuide", {"tile_size": 100}, ["100", "32"]),
+        ("retake", "LTX2RetakeRegion", {"start_time": 3.0, "end_time": 1.0}, ["3.0 to 1.0", "later"]),
+        ("retake", "LTX2RetakeRegion", {"generate_video": False, "generate_audio": False}, ["Nothing is left"]),
+        ("extend", "LTX2ExtendClip", {"frames_before": 0, "frames_after": 0}, ["nothing to add"]),
+        ("video-to-audio", "LTX2FitVideo", {"width": 100}, ["width", "96 or 128"]),
+        ("video-to-audio", "LTX2FitVideo", {"length": 100}, ["97 or 105"]),
+        ("lipdub", "LTX2ReferenceAudioGuide", {"strength": 2.0}, ["strength"]),
+    ],
+)
+def test_a_wrong_value_is_refused_when_queued(
+    server: Server, name: str, type: str, inputs: dict[str, Any], words: list[str]
+) -> None:
+    with pytest.raises(PromptRejected) as refusal:
+        server.client.queue(with_inputs(pipeline_prompt(name), type, **inputs))
+    assert [word for word in words if word not in str(refusal.value)] == [], str(refusal.value)
+    assert {node["class_type"] for node in refusal.value.node_errors.values()} == {type}
 
 
 def test_an_ic_lora_without_a_reference_is_refused(server: Server) -> None:
