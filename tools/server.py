@@ -9,6 +9,7 @@ The client's plain requests use only the standard library; following a run needs
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -36,6 +37,8 @@ STARTUP_SECONDS = 300
 STOP_SECONDS = 10
 # A run that prints nothing for this long is stuck: the tiny models need seconds, and large ones report every block.
 SILENCE_SECONDS = 600
+
+PR_SET_PDEATHSIG = 1
 
 Prompt = dict[str, dict[str, Any]]
 Event = dict[str, Any]
@@ -203,14 +206,15 @@ class Server:
 
     def start(self, timeout: float = STARTUP_SECONDS) -> None:
         """Starts the server and waits until it answers and our nodes are in it. Raises ServerError otherwise."""
-        # Its own process group, so that Ctrl-C in the terminal reaches us alone and we stop it in order.
-        group = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
-        )
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=self.host.comfyui, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **group
+                self._command,
+                cwd=self.host.comfyui,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **_process_options(),
             )
         try:
             self._wait(timeout)
@@ -262,6 +266,19 @@ class Server:
         if complaints or not any(name.startswith(NODE_PREFIX) for name in self.client.object_info()):
             reasons = "\n".join(complaints) or f"nothing about this pack. Its last lines:\n{self.log_tail()}"
             raise ServerError(f"ComfyUI runs, but without all nodes of this pack. Its log says:\n{reasons}")
+
+
+def _process_options() -> dict[str, Any]:
+    """A process group of its own, so that Ctrl-C in the terminal reaches us alone and we stop the server in order.
+
+    On Linux the server also ends when we are killed and cannot stop it.
+    """
+    if os.name == "nt":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    if sys.platform != "linux":
+        return {"start_new_session": True}
+    prctl = ctypes.CDLL(None).prctl
+    return {"start_new_session": True, "preexec_fn": lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)}
 
 
 def _is_complaint(line: str) -> bool:
