@@ -108,7 +108,8 @@ class LTX2VideoVAEEncode(io.ComfyNode):
         check_grid("the width of images", images.shape[2], scale.width)
         video = images[..., :3].permute(3, 0, 1, 2)[None] * 2 - 1
         with components.video_encoder(handle, pixels=video[0, 0].numel()) as encoder:
-            latent = encoder.tiled_encode(components.like(video, encoder), tiling)
+            video = components.like(video, encoder)
+            latent = encoder(video) if tiling is None else encoder.tiled_encode(video, tiling)
         latent = latent.float().to(host.output_device())
         return io.NodeOutput({"samples": latent, "type": "video", "frame_rate": frame_rate, **latent_version(handle)})
 

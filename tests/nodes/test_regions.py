@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -303,6 +304,17 @@ def test_a_film_goes_on_from_its_own_latents(tiny: Setup) -> None:
         for one in (images, extended)
     )
     torch.testing.assert_close(longer[:, :, :2], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_no_tiles_encode_the_film_as_a_whole(tiny: Setup) -> None:
+    """Longer than the default tile, which would show at its seams."""
+    components = sys.modules["ltx2_pack.nodes.components"]
+    images = picture(4, 32, 32, count=89)
+    whole = {"tile_size": 0, "temporal_size": 0}
+    [latent] = tiny.run("LTX2VideoVAEEncode", images=images, video_vae=tiny.video_vae, **whole)
+    with components.video_encoder(tiny.video_vae, pixels=0) as encoder:
+        expected = encoder(images.movedim(-1, 0)[None] * 2 - 1)
+    assert torch.equal(latent["samples"], expected)
 
 
 @pytest.mark.parametrize(
