@@ -151,7 +151,9 @@ def _transformer_rows(setting: Setting, dtype: str, inputs: Inputs, peer: Module
         yield _compared(setting, "transformer forward", dtype, ours.forward, peer.forward, (model, peer_model), inputs)
     if "guided" in rows:
         sides = [functools.partial(side.guided_step, perturbed_block=block) for side in (ours, peer)]
-        yield _compared(setting, "guided step (4 passes)", dtype, *sides, (model, peer_model), inputs)
+        with model.keep_text():  # as in a run of several steps
+            row = _compared(setting, "guided step (4 passes)", dtype, *sides, (model, peer_model), inputs)
+        yield row
 
 
 def _decode_rows(setting: Setting, dtype: str, inputs: Inputs, peer: ModuleType) -> Iterator[Row]:

@@ -78,10 +78,12 @@ def decode(decoder: VideoDecoder, inputs: Inputs) -> tuple[Tensor]:
 
 def _modality(stream: StreamInput, rows: int) -> Modality:
     latent = stream.latent
+    # The very tensor where possible: by it the model knows a text whose keys and values it has kept.
+    context = stream.contexts if rows == len(stream.contexts) else stream.contexts[:rows]
     return Modality(
         latent=latent.expand(rows, -1, -1),
         sigma=torch.full((rows,), SIGMA, device=latent.device),
         timesteps=torch.full((rows, 1, 1), SIGMA, device=latent.device),
         positions=stream.positions.expand(rows, -1, -1, -1),
-        context=stream.contexts[:rows],
+        context=context,
     )
