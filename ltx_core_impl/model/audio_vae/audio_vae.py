@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...types import AUDIO_DOWNSAMPLE_FACTOR
-from .layers import AttentionBlock, CausalConv2d, CausalityAxis, Downsample, MidBlock, ResnetBlock, Upsample, make_norm
+from .layers import AttentionBlock, CausalConv2d, CausalityAxis, Downsample, MidBlock, ResnetBlock, Upsample, downsampled_bins, make_norm
 from .statistics import PerChannelStatistics
 
 
@@ -49,7 +49,10 @@ class AudioVAEConfig:
         """Features of a latent frame: channels times latent mel bins."""
         if self.mel_bins is None:
             return self.ch
-        return self.z_channels * (self.mel_bins // AUDIO_DOWNSAMPLE_FACTOR)
+        bins = self.mel_bins
+        for _ in self.ch_mult[1:]:
+            bins = downsampled_bins(bins, self.causality_axis)
+        return self.z_channels * bins
 
 
 class Level(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from .audio_vae import AudioDecoder, AudioEncoder, AudioVAEConfig
@@ -34,16 +35,11 @@ def audio_vae_config(config: ConfigDict) -> AudioVAEConfig:
     preprocessing = section.get("preprocessing", {})
     stft = preprocessing.get("stft", {})
     norm_type = ddconfig.get("norm_type", "pixel")
-    attn_type = ddconfig.get("attn_type", "vanilla")
     axis = CausalityAxis(ddconfig.get("causality_axis", "height"))
     if norm_type not in ("pixel", "group"):
         raise ValueError(f"Audio VAE norm_type is {norm_type!r}; supported are 'pixel' and 'group'.")
     if norm_type == "group" and axis is not CausalityAxis.NONE:
         raise ValueError(f"Group norm sees the whole time axis and cannot be causal (causality_axis {axis.value!r}).")
-    if attn_type not in ("vanilla", "none"):
-        raise ValueError(f"Audio VAE attn_type is {attn_type!r}; supported are 'vanilla' and 'none'.")
-    if not ddconfig.get("resamp_with_conv", True):
-        raise ValueError("Audio VAE resamp_with_conv is false; only convolutional resampling is supported.")
     mel_bins = (
         ddconfig.get("mel_bins")
         or preprocessing.get("mel", {}).get("n_mel_channels")
@@ -61,7 +57,7 @@ def audio_vae_config(config: ConfigDict) -> AudioVAEConfig:
         double_z=ddconfig.get("double_z", True),
         mel_bins=mel_bins,
         mid_block_add_attention=ddconfig.get("mid_block_add_attention", True),
-        attention=attn_type != "none",
+        attention=True,
         norm_type=norm_type,
         causality_axis=axis,
         dropout=ddconfig.get("dropout", 0.0),
@@ -90,8 +86,21 @@ class AudioEncoderConfigurator:
 
     @classmethod
     def from_config(cls, config: ConfigDict) -> AudioEncoder:
-        """Build from the whole ``config`` JSON; ValueError as `audio_vae_config`."""
-        return AudioEncoder(audio_vae_config(config))
+        """Build from the whole ``config`` JSON.
+
+        Two keys concern the encoder alone: the decoder always has vanilla attention and convolutional resampling.
+
+        Raises:
+            ValueError: as `audio_vae_config`, or an unsupported kind of attention or resampling.
+        """
+        vae = audio_vae_config(config)
+        ddconfig = config["audio_vae"]["model"]["params"]["ddconfig"]
+        attn_type = ddconfig.get("attn_type", "vanilla")
+        if attn_type not in ("vanilla", "none"):
+            raise ValueError(f"Audio VAE attn_type is {attn_type!r}; supported are 'vanilla' and 'none'.")
+        if not ddconfig.get("resamp_with_conv", True):
+            raise ValueError("Audio VAE resamp_with_conv is false; only convolutional resampling is supported.")
+        return AudioEncoder(replace(vae, attention=attn_type != "none"))
 
 
 class AudioDecoderConfigurator:

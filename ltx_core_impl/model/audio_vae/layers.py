@@ -21,7 +21,8 @@ class CausalityAxis(Enum):
     WIDTH_COMPATIBILITY = "width-compatibility"
 
 
-# (left, right, top, bottom) around a strided 3x3 convolution.
+DOWNSAMPLE_KERNEL, DOWNSAMPLE_STRIDE = 3, 2
+# (left, right, top, bottom) around the strided convolution.
 DOWNSAMPLE_PADDING = {
     CausalityAxis.HEIGHT: (0, 1, 2, 0),
     CausalityAxis.WIDTH: (2, 0, 0, 1),
@@ -110,10 +111,16 @@ class Downsample(nn.Module):
     def __init__(self, channels: int, axis: CausalityAxis) -> None:
         super().__init__()
         self.padding = DOWNSAMPLE_PADDING[axis]
-        self.conv = nn.Conv2d(channels, channels, kernel_size=3, stride=2)
+        self.conv = nn.Conv2d(channels, channels, kernel_size=DOWNSAMPLE_KERNEL, stride=DOWNSAMPLE_STRIDE)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.pad(x, self.padding))
+
+
+def downsampled_bins(bins: int, axis: CausalityAxis) -> int:
+    """Mel bins behind a :class:`Downsample`: half, rounded up when causal in mel, else down."""
+    left, right, _, _ = DOWNSAMPLE_PADDING[axis]
+    return (bins + left + right - DOWNSAMPLE_KERNEL) // DOWNSAMPLE_STRIDE + 1
 
 
 class Upsample(nn.Module):
