@@ -8,7 +8,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...types import AUDIO_DOWNSAMPLE_FACTOR
-from .layers import AttentionBlock, CausalConv2d, CausalityAxis, Downsample, MidBlock, ResnetBlock, Upsample, downsampled_bins, make_norm
+from .layers import (
+    AttentionBlock,
+    CausalConv2d,
+    CausalityAxis,
+    Downsample,
+    MidBlock,
+    ResnetBlock,
+    Upsample,
+    downsampled_bins,
+    make_norm,
+)
 from .statistics import PerChannelStatistics
 
 
