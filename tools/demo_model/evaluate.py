@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,16 +18,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ltx_core_impl.conditioning.video_items import VideoConditionByLatentIndex
+from ltx_core_impl.conditioning.video_items import VideoConditionByLatentIndex, VideoConditionByMask
+from ltx_core_impl.loader import SingleGPUModelBuilder
+from ltx_core_impl.model.upsampler import LatentUpsamplerConfigurator, upsample_video
 
+from .export import LORA, UPSCALER
 from .generate import DemoPipeline, Settings
 from .latents import AUDIO_FRAMES, is_held_out
 from .measure import beeps_match, bounce_times, measure_picture, measure_sound, psnr
 from .prompts import describe
 from .train_audio_vae import log_mel
-from .world import FPS, PITCHES, Scene, draw_scene, render_audio, render_video
+from .world import FPS, PITCHES, SIZE, Scene, draw_scene, render_audio, render_video
 
 BATCH = 8
+KEPT_LATENT_FRAMES = 3
 BEEP_TOLERANCE = 2 / FPS
 Results = dict[str, Any]
 
@@ -146,6 +151,46 @@ def audio_to_video(
     }
 
 
+def retake(pipeline: DemoPipeline, scenes: Sequence[Scene], texts: Sequence[str], settings: Settings) -> Results:
+    """The first three latent frames are kept, the rest is made anew: how close the kept frames come out."""
+    clips = render_video(scenes)
+    with torch.no_grad():
+        latent = pipeline.video_encoder(clips)
+    mask = torch.zeros(len(scenes), *latent.shape[2:])
+    mask[:, :KEPT_LATENT_FRAMES] = 1
+    item = VideoConditionByMask(latent=latent, mask=mask, strength=1.0)
+    video, _ = pipeline.sample(texts, range(700, 700 + len(texts)), settings, conditionings=[item])
+    kept = (KEPT_LATENT_FRAMES - 1) * pipeline.video_encoder.scale_factors.time  # the next group blends into the last
+    before, after = pipeline.frames(latent)[:, :kept], pipeline.frames(video)[:, :kept]
+    return {
+        "clips": len(scenes),
+        "PSNR of the kept frames against the decoded original, dB": round(psnr(before, after), 2),
+    }
+
+
+def upscaling(pipeline: DemoPipeline, scenes: Sequence[Scene], path: Path) -> Results:
+    """PSNR of clips upscaled in latent space, and of the decoded small clip enlarged by interpolation."""
+    upscaler = SingleGPUModelBuilder(LatentUpsamplerConfigurator, path).build("cpu", torch.float32)
+    large = render_video(scenes, size=2 * SIZE)
+    with torch.no_grad():
+        latent = pipeline.video_encoder(render_video(scenes))
+        produced = pipeline.video_decoder(upsample_video(latent, pipeline.video_encoder, upscaler))
+        small = pipeline.video_decoder(latent)
+        direct = pipeline.video_decoder(pipeline.video_encoder(large))
+    enlarged = torch.nn.functional.interpolate(small, scale_factor=(1, 2, 2), mode="trilinear")
+    return {
+        "clips": len(scenes),
+        "PSNR of the upscaled latent, dB": round(psnr(produced, large, span=2.0), 2),
+        "PSNR of the small clip enlarged, dB": round(psnr(enlarged, large, span=2.0), 2),
+        "PSNR of the large clip encoded and decoded, dB": round(psnr(direct, large, span=2.0), 2),
+    }
+
+
+def peak_memory() -> int:
+    """MB that this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
 def strip(frames: Tensor, every: int = 2, scale: int = 1) -> Image.Image:
     """Frames ``(F, H, W, 3)`` side by side."""
     row = torch.cat(list(frames[::every]), dim=1)
@@ -177,21 +222,28 @@ def main() -> None:
         print(name, json.dumps(value), flush=True)
 
     record("reconstruction", reconstruction(pipeline, scenes[:32]))
-    began = time.monotonic()
+    samples(pipeline, settings, arguments.target)
+    began = time.process_time()
     record("prompt adherence", adherence(pipeline, scenes, texts, settings))
-    record("speed", {"seconds per clip": round((time.monotonic() - began) / len(scenes), 2)})
+    seconds = (time.process_time() - began) / len(scenes)
+    record("speed", {"CPU seconds per clip, one thread": round(seconds, 2), "peak memory, MB": peak_memory()})
     fewer = max(BATCH, len(scenes) // 4)
     record("without CFG", adherence(pipeline, scenes[:fewer], texts[:fewer], replace(settings, cfg=1.0)))
     rotated = [*texts[1:fewer], texts[0]]
     record("with the prompt of another scene", adherence(pipeline, scenes[:fewer], rotated, settings))
     record("image to video", image_to_video(pipeline, scenes[:8], texts[:8], settings))
+    record("retake", retake(pipeline, scenes[:8], texts[:8], settings))
     bouncing = [(s, t) for s, t in zip(scenes, texts, strict=True) if s.motion == "bounce"][:16]
     record("sound to picture", audio_to_video(pipeline, *zip(*bouncing, strict=True), settings))
-    samples(pipeline, settings, arguments.target)
+    if (arguments.models / UPSCALER).is_file():
+        record("upscaler", upscaling(pipeline, scenes[:8], arguments.models / UPSCALER))
+    if (arguments.models / LORA).is_file():
+        distilled = DemoPipeline(arguments.models, lora=LORA)
+        record("distilled", adherence(distilled, scenes[:fewer], texts[:fewer], Settings(steps=0, cfg=1.0)))
 
 
 SAMPLES = (
-    "a red circle moves to the left while a low tone plays",
+    "a red circle moves slowly to the left while a low tone plays",
     "A yellow square grows on a black background with a high tone",
     "a white triangle bounces on a blue background with a middle beep at each bounce",
     "A green circle rises in front of a gray background and a deep tone sounds",

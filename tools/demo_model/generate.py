@@ -47,11 +47,13 @@ class Settings:
     Attributes:
         steps: of the model's own schedule; 0 takes the eight distilled sigmas.
         cfg: guidance scale of picture and sound; 1 is off.
+        rescale: how far guided predictions are pulled back to the deviation of the others.
         negative: the negative prompt.
     """
 
-    steps: int = 20
+    steps: int = 12
     cfg: float = 3.0
+    rescale: float = 0.7
     negative: str = ""
 
 
@@ -95,7 +97,7 @@ class DemoPipeline:
         contexts = self.text.encode([*prompts, settings.negative])
         video_context = torch.cat([one.video_encoding for one in contexts[:-1]])
         audio_context = torch.cat([one.audio_encoding for one in contexts[:-1]])
-        params = MultiModalGuiderParams(cfg_scale=settings.cfg)
+        params = MultiModalGuiderParams(cfg_scale=settings.cfg, rescale_scale=settings.rescale)
         video, audio = denoise_stage(
             transformer=self.transformer,
             denoiser=GuidedDenoiser(
