@@ -1,8 +1,8 @@
 """Guidance deltas: what an extra prediction adds to the conditional one (spec 06 §8).
 
-Every ``delta(cond, other)`` takes denoised predictions ``(B, N, D)``, computes in float32 and returns the dtype of
-``cond``. Projections and norms are taken for each sample, so a batch gives every sample what it gets alone; for one
-sample they equal the reference.
+Every ``delta(cond, other)`` takes denoised predictions, tokens ``(B, N, D)`` or latents ``(B, C, F, H, W)``, computes
+in float32 and returns the dtype of ``cond``. Projections and norms are taken for each sample, so a batch gives every
+sample what it gets alone; for one sample they equal the reference.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def projection_coefficient(vector: Tensor, onto: Tensor) -> Tensor:
 def _project(guidance: Tensor, cond: Tensor, eta: float, norm_threshold: float) -> Tensor:
     """Limit the norm of the guidance and weight its part parallel to ``cond`` with ``eta``."""
     if norm_threshold > 0.0:
-        dims = tuple(range(1, guidance.ndim))
+        dims = tuple(range(max(1, guidance.ndim - 3), guidance.ndim))  # of video latents each channel by itself
         norm = torch.linalg.vector_norm(guidance, dim=dims, keepdim=True)
         guidance = guidance * (norm_threshold / norm).clamp(max=1.0)
     parallel = projection_coefficient(guidance, cond) * cond

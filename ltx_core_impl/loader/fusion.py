@@ -47,6 +47,9 @@ def apply_loras(
     Args:
         model_sd: weights ``(out, in)``; an fp8 weight with a ``weight_scale`` beside it is requantised.
         dtype: dtype of the fused weights; their own by default.
+
+    Raises:
+        ValueError: a LoRA changes a weight that is stored as packed or integer codes.
     """
     fused = dict(model_sd.sd)
     for key, weight in model_sd.sd.items():
@@ -54,6 +57,11 @@ def apply_loras(
             continue
         module = key.removesuffix(".weight")
         target = dtype or weight.dtype
+        if not weight.is_floating_point() and _changes(module, lora_sd_and_strengths):
+            raise ValueError(
+                f"Unsupported dtype: {weight.dtype} of {key}. LoRAs are added to floating point weights; build the "
+                "model with SingleGPUModelBuilder, which decodes such weights first."
+            )
         delta = _summed(module, lora_sd_and_strengths, delta_dtype(target), weight.device)
         scale = model_sd.sd.get(f"{module}.weight_scale")
         if delta is None:
@@ -64,6 +72,10 @@ def apply_loras(
         else:
             fused[key] = fuse_plain(weight, delta, target)
     return StateDict.of(fused, model_sd.device)
+
+
+def _changes(module: str, loras: Sequence[LoraStateDictWithStrength]) -> bool:
+    return any(all(f"{module}.lora_{side}.weight" in lora.state_dict.sd for side in "AB") for lora in loras)
 
 
 def _summed(

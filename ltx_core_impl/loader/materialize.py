@@ -105,8 +105,8 @@ class Materializer:
         if isinstance(module, ScaledLinear):
             return self._scaled_weight(module, step)
         if isinstance(module, CastLinear):
-            return self._cast_weight(step)
-        value = self._dequantized(step, self.dtype or torch.bfloat16)
+            return self._cast_weight(module, step)
+        value = self._dequantized(module, step, self.dtype or torch.bfloat16)
         target = self.dtype if self.dtype and value.is_floating_point() else value.dtype
         delta = self.deltas(step.module_name, target)
         return self._cast(value) if delta is None else fuse_plain(value, delta, target)
@@ -114,7 +114,7 @@ class Materializer:
     def _scaled_weight(self, layer: ScaledLinear, step: Step) -> Tensor:
         scale, input_scale = self._auxiliary(step, SCALE_NAMES), self._auxiliary(step, INPUT_SCALE_NAMES)
         if step.format in (StoredFormat.PLAIN, StoredFormat.NVFP4, StoredFormat.INT8):
-            value = self._dequantized(step, self.dtype or torch.bfloat16)
+            value = self._dequantized(layer, step, self.dtype or torch.bfloat16)
             delta = self.deltas(step.module_name, value.dtype)
             codes, scale = quantize_weight(value if delta is None else fuse_plain(value, delta, value.dtype))
         else:
@@ -130,15 +130,15 @@ class Materializer:
         layer.full_precision = comfy is not None and comfy.full_precision_matrix_mult
         return codes
 
-    def _cast_weight(self, step: Step) -> Tensor:
+    def _cast_weight(self, layer: CastLinear, step: Step) -> Tensor:
         if step.format is StoredFormat.FP8:
             value = self.reader.read(step.source)
         else:  # scales are folded in by way of bf16, whatever the build dtype
-            value = cast_to_fp8(self._dequantized(step, torch.bfloat16))
+            value = cast_to_fp8(self._dequantized(layer, step, torch.bfloat16))
         delta = self.deltas(step.module_name, delta_dtype(value.dtype))
         return value if delta is None else fuse_plain(value, delta, value.dtype)
 
-    def _dequantized(self, step: Step, wide: torch.dtype) -> Tensor:
+    def _dequantized(self, module: nn.Module, step: Step, wide: torch.dtype) -> Tensor:
         """The weight without scales: as stored when it is not quantised, else in dtype ``wide``."""
         value = self.reader.read(step.source)
         if step.format is StoredFormat.SCALED_FP8:
@@ -146,10 +146,9 @@ class Materializer:
         if step.format is StoredFormat.FP8:
             return value.to(wide)
         if step.format is StoredFormat.NVFP4:
-            rows, columns = value.shape[0], 2 * value.shape[1]
             scales = (self._auxiliary(step, (name,)) for name in ("weight_scale", "weight_scale_2"))
             try:
-                return dequantize_nvfp4(value, *scales, (rows, columns), wide)
+                return dequantize_nvfp4(value, *scales, tuple(module.weight.shape), wide)
             except ValueError as error:
                 raise UnsupportedFormatError(f"{step.source.header.path}: {step.name}: {error}") from error
         if step.format is StoredFormat.INT8:

@@ -20,6 +20,7 @@ from ..quantization.formats import (
     comfy_quant_layers,
     comfy_quant_of,
     logical_shape,
+    padded_shape,
     stored_format,
 )
 from ..quantization.linear import (
@@ -194,7 +195,9 @@ def _check_shapes(model: nn.Module, steps: list[Step], checkpoint: Checkpoint, c
     wrong = _wrong_shapes(model, steps)
     if not wrong:
         return
-    stored = {step.name: torch.empty(_shape(step), dtype=torch.bfloat16, device="meta") for step in steps}
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    shapes |= {step.name: _shape(step) for step, _ in wrong}
+    stored = {step.name: torch.empty(shapes[step.name], dtype=torch.bfloat16, device="meta") for step in steps}
     try:
         model.load_state_dict(stored, strict=False, assign=True)
     except RuntimeError:  # a size mismatch in torch's words; ours follow
@@ -212,11 +215,17 @@ def _shape(step: Step) -> tuple[int, ...]:
     return logical_shape(step.source.stored, step.format)
 
 
+def _fits(step: Step, needed: tuple[int, ...]) -> bool:
+    """Whether the stored shape is the needed one; nvfp4 may be padded."""
+    padded = step.format is StoredFormat.NVFP4 and _shape(step) == padded_shape(needed)
+    return padded or _shape(step) == needed
+
+
 def _wrong_shapes(model: nn.Module, steps: list[Step]) -> list[tuple[Step, tuple[int, ...]]]:
     """Steps whose stored shape is not the model's, with the model's."""
     modules = dict(model.named_modules())
     pairs = ((step, tuple(getattr(modules[step.module_name], step.leaf).shape)) for step in steps)
-    return [(step, needed) for step, needed in pairs if _shape(step) != needed]
+    return [(step, needed) for step, needed in pairs if not _fits(step, needed)]
 
 
 def _choose_layer_classes(model: nn.Module, steps: list[Step]) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 
 from .int8 import DEFAULT_GROUP, rotation_matrix
+from .nvfp4 import BLOCK
 
 FP8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
 
@@ -90,11 +91,16 @@ def stored_format(layer: str, weight: StoredTensor, auxiliary: Mapping[str, Stor
 
 
 def logical_shape(weight: StoredTensor, form: StoredFormat) -> tuple[int, ...]:
-    """Shape after dequantisation; nvfp4 packs two inputs per byte (and may be padded)."""
+    """Shape after dequantisation, padding included; nvfp4 packs two inputs per byte."""
     if form is StoredFormat.NVFP4:
         rows, half = weight.shape
         return rows, 2 * half
     return weight.shape
+
+
+def padded_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of a weight as nvfp4 stores it: rows and columns filled up to multiples of 16 (spec 05 §2.4)."""
+    return tuple(-(-size // BLOCK) * BLOCK for size in shape)
 
 
 def parse_comfy_quant(raw: bytes, layer: str) -> ComfyQuant:

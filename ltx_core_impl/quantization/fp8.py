@@ -7,7 +7,8 @@ from torch import Tensor
 
 FP8 = torch.float8_e4m3fn
 FP8_MAX = torch.finfo(FP8).max
-_TINY = torch.finfo(torch.float32).tiny
+_SMALLEST = 1e-30
+"""Largest values below this count as zero: their scale would have no finite reciprocal in float32."""
 
 
 def cast_to_fp8(tensor: Tensor) -> Tensor:
@@ -18,11 +19,11 @@ def cast_to_fp8(tensor: Tensor) -> Tensor:
 def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
     """``(codes, scale)`` with ``weight ≈ codes · scale``; codes e4m3 of the same shape, scale fp32 ``()``.
 
-    An all-zero weight gets zero codes and scale 1.
+    A weight of zeros (or of nothing above 1e-30) gets zero codes and scale 1.
     """
     scaled = _float32_copy(weight)
     amax = _amax(scaled) if scaled.numel() else scaled.new_zeros(())
-    factor = torch.where(amax > 0, FP8_MAX / amax, torch.ones_like(amax))
+    factor = torch.where(amax > _SMALLEST, FP8_MAX / amax, torch.ones_like(amax))
     return scaled.mul_(factor).clamp_(-FP8_MAX, FP8_MAX).to(FP8), factor.reciprocal()
 
 
@@ -33,7 +34,7 @@ def dequantize(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
 
 def dynamic_scale(x: Tensor) -> Tensor:
     """The fp32 scale ``()`` that maps the largest ``|x|`` to 448."""
-    return _amax(x).float().clamp_min(_TINY) / FP8_MAX
+    return _amax(x).float().clamp_min(_SMALLEST) / FP8_MAX
 
 
 def quantize_input(x: Tensor, scale: Tensor) -> Tensor:

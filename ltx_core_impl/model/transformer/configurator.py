@@ -108,7 +108,7 @@ def _build(section: Mapping[str, Any], video: StreamOptions | None, audio: Strea
             norm_eps=section.get("norm_eps", 1e-6),
             timestep_scale=section.get("timestep_scale_multiplier", 1000),
             cross_gate_timestep_scale=section.get("av_ca_timestep_scale_multiplier", 1),
-            rope_type=RopeType(section.get("rope_type", "split" if is_2_5 else "interleaved")),
+            rope_type=rope_type_of(section),
             rope_theta=section.get("positional_embedding_theta", 10000.0),
             rope_float64_grid=section.get("frequencies_precision") == "float64",
             gated_attention=section.get("apply_gated_attention", False),
@@ -122,6 +122,11 @@ def _build(section: Mapping[str, Any], video: StreamOptions | None, audio: Strea
     except AttentionBackendUnavailable as error:
         logger.warning("%s The model uses PyTorch's attention, which computes the same.", error)
     return model
+
+
+def rope_type_of(section: Mapping[str, Any]) -> RopeType:
+    """Channel pairing of a checkpoint's transformer and connectors; the default changed with LTX-2.5."""
+    return RopeType(section.get("rope_type", "split" if _is_ltx_2_5(section) else "interleaved"))
 
 
 def _video_stream(section: Mapping[str, Any]) -> StreamOptions:

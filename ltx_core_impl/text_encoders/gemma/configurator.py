@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ...loader.errors import ConfigError
-from ...model.transformer.rope import RopeType
+from ...model.transformer.configurator import rope_type_of
 from .embeddings_connector import Embeddings1DConnector
 from .embeddings_processor import EmbeddingsProcessor
 from .feature_extractor import FeatureExtractorV1, FeatureExtractorV2
@@ -118,7 +118,7 @@ def _connector(transformer: Mapping[str, Any], heads: int, head_dim: int, num_la
         num_layers=num_layers,
         max_pos=transformer.get("connector_positional_embedding_max_pos", [1]),
         gated=transformer.get("connector_apply_gated_attention", False),
-        rope_type=RopeType(transformer.get("rope_type", "interleaved")),
+        rope_type=rope_type_of(transformer),
         float64_grid=transformer.get("frequencies_precision") == "float64",
         ff_bias=transformer.get("connector_ff_bias", True),
     )
