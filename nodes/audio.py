@@ -9,7 +9,7 @@ from ..ltx_core_impl.model.audio_vae import encode_audio
 from ..ltx_core_impl.types import Audio, VideoPixelShape
 from . import components, host, sockets
 from .checks import InputError, check_between, latent_samples, require_handle
-from .geometry import AudioGeometry, audio_geometry
+from .geometry import AudioGeometry, audio_geometry, video_geometry
 from .handles import Mel, describe
 from .pictures import clip_of, frame_rate_of
 
@@ -82,8 +82,13 @@ def _latent_frames(latent, geometry: AudioGeometry) -> int:
     """Audio latent frames that last as long as a video or audio latent."""
     if isinstance(latent, dict) and getattr(latent.get("samples"), "ndim", 0) == 4:
         return latent_samples(latent, "audio", "fit_to").shape[2]
-    frames = clip_of(latent, None, "fit_to").frames
-    pixels = VideoPixelShape(batch=1, frames=frames, height=1, width=1, fps=frame_rate_of(latent, "fit_to"))
+    clip = clip_of(latent, None, "fit_to")
+    if clip.latent.channels != video_geometry(None).channels:
+        raise InputError(
+            f"fit_to has {clip.latent.channels} channels, so its VAE is none of the published ones and its number of "
+            "frames is not known. Connect the audio latent of 'LTX-2 Empty Latents' instead."
+        )
+    pixels = VideoPixelShape(batch=1, frames=clip.frames, height=1, width=1, fps=frame_rate_of(latent, "fit_to"))
     return geometry.latent_shape(pixels).frames
 
 

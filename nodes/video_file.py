@@ -22,7 +22,7 @@ from ..ltx_core_impl.media import (
 )
 from ..ltx_core_impl.media.clips import fit_waveform
 from ..ltx_core_impl.model.audio_vae import encode_audio
-from ..ltx_core_impl.model.video_vae import encode_chunks
+from ..ltx_core_impl.model.video_vae import TilingConfig, encode_chunks
 from ..ltx_core_impl.types import Audio, VideoPixelShape
 from . import components, host, host_files, sockets
 from .checks import InputError, check_between, check_choice, check_frames, check_grid, message_or_true, require_handle
@@ -255,7 +255,7 @@ def _encoded(source: FileRef, handle: ComponentHandle, cut: Cut, start: float, f
                 yield (fitted / 127.5 - 1.0).to(dtype).transpose(0, 1)[None]
 
         size = (cut.frames, cut.height, cut.width)
-        latent = encode_chunks(chunks(), encoder, size, tiling, callback=progress)
+        latent = encode_chunks(chunks(), encoder, size, tiling or TilingConfig(), callback=progress)
     return latent.float().to(host.output_device())
 
 
