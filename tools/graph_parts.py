@@ -1,17 +1,36 @@
-"""What the graphs of the pipelines have in common: models, prompts, one stage of sampling, decoding and saving."""
+"""What the graphs have in common: models, prompts, one stage of sampling, decoding and saving."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from tools.graph import Graph, Node, Output
-from tools.graphs import DISTILLED, FULL, GEMMA, NEGATIVE, PROMPT
 
+FULL, DISTILLED = "ltx-2.3-22b-dev.safetensors", "ltx-2.3-22b-distilled.safetensors"
+GEMMA = "gemma-3-12b-it-qat-q4_0-unquantized"
 FULL_2_0 = "ltx-2-19b-dev.safetensors"
 DISTILLED_LORA = "ltx-2.3-22b-distilled-lora-384.safetensors"
 SPATIAL_UPSCALER = "ltx-2.3-spatial-upscaler-x2-1.1.safetensors"
 TEMPORAL_UPSCALER = "ltx-2.3-temporal-upscaler-x2-1.0.safetensors"
 STAGE_2 = "stage 2 (3 steps)"
+
+PROMPT = (
+    "A red circle moves slowly from the right to the left across a plain white background, in a steady, even motion. "
+    "The camera is static. A single low tone plays throughout, constant in pitch and volume."
+)
+NEGATIVE = (
+    "blurry, out of focus, overexposed, underexposed, low contrast, washed out colors, excessive noise, "
+    "grainy texture, poor lighting, flickering, motion blur, distorted proportions, unnatural skin tones, "
+    "deformed facial features, asymmetrical face, missing facial features, extra limbs, disfigured hands, "
+    "wrong hand count, artifacts around text, inconsistent perspective, camera shake, incorrect depth of field, "
+    "background too sharp, background clutter, distracting reflections, harsh shadows, "
+    "inconsistent lighting direction, color banding, cartoonish rendering, 3D CGI look, unrealistic materials, "
+    "uncanny valley effect, incorrect ethnicity, wrong gender, exaggerated expressions, wrong gaze direction, "
+    "mismatched lip sync, silent or muted audio, distorted voice, robotic voice, echo, background noise, "
+    "off-sync audio, incorrect dialogue, added dialogue, repetitive speech, jittery movement, awkward pauses, "
+    "incorrect timing, unnatural transitions, inconsistent framing, tilted camera, flat lighting, "
+    "inconsistent tone, cinematic oversaturation, stylized filters, or AI artifacts."
+)
 
 FOLDERS = {
     FULL: "models/checkpoints",
@@ -120,6 +139,10 @@ class Pipeline:
 
     # Sampling
 
+    def latents(self, clip: Node) -> dict[str, Output]:
+        """Picture and sound of a clip, for `stage`."""
+        return {"video": clip["video_latent"], "audio": clip["audio_latent"]}
+
     def guidance(self, preset: str = "LTX-2.3", sound: bool = True) -> dict[str, Output]:
         """Guidance of picture and sound from a preset."""
         node = self.graph.node("LTX2GuidanceParameters", "Guidance of the picture", preset=f"{preset} video")
@@ -143,12 +166,20 @@ class Pipeline:
         video: Output | None = None,
         audio: Output | None = None,
         guides: Output | None = None,
+        windows: Output | None = None,
+        corrections: Output | None = None,
         seed: int = 10,
         solver: str = "euler",
     ) -> Node:
         """A sampler with its noise."""
         noise = self.graph.node("LTX2LatentNoise", f"Noise of {title.lower()}", seed=seed)
-        wires = {"video_latent": video, "audio_latent": audio, "guides": guides}
+        wires = {
+            "video_latent": video,
+            "audio_latent": audio,
+            "guides": guides,
+            "windows": windows,
+            "corrections": corrections,
+        }
         if video is not None:
             wires["video_vae"] = self.loader["video_vae"]  # for the live preview
         return self.graph.node(
@@ -198,9 +229,14 @@ class Pipeline:
 
 def pipeline(name: str, title: str, checkpoint: str, advice: str, files: tuple[str, ...] = ()) -> Pipeline:
     """A new graph with its note and its models."""
-    graph = Graph(name)
     rows = "\n".join(f"| {file} | {FOLDERS.get(file, 'models/loras')} |" for file in (checkpoint, *files))
-    graph.note(title, NOTE.format(files=rows, gemma=GEMMA, advice=advice))
+    return with_models(name, title, checkpoint, NOTE.format(files=rows, gemma=GEMMA, advice=advice))
+
+
+def with_models(name: str, title: str, checkpoint: str, note: str) -> Pipeline:
+    """A new graph with this note and the models of a combined checkpoint."""
+    graph = Graph(name)
+    graph.note(title, note)
     with graph.group("1 Models"):
         loader = graph.node("LTX2CheckpointLoader", checkpoint=checkpoint)
         encoder = graph.node("LTX2TextEncoderLoader", text_encoder=GEMMA, text_projection=loader["text_projection"])

@@ -3,27 +3,7 @@
 from __future__ import annotations
 
 from tools.graph import Graph, Node, Output
-
-FULL, DISTILLED = "ltx-2.3-22b-dev.safetensors", "ltx-2.3-22b-distilled.safetensors"
-GEMMA = "gemma-3-12b-it-qat-q4_0-unquantized"
-
-PROMPT = (
-    "A red circle moves slowly from the right to the left across a plain white background, in a steady, even motion. "
-    "The camera is static. A single low tone plays throughout, constant in pitch and volume."
-)
-NEGATIVE = (
-    "blurry, out of focus, overexposed, underexposed, low contrast, washed out colors, excessive noise, "
-    "grainy texture, poor lighting, flickering, motion blur, distorted proportions, unnatural skin tones, "
-    "deformed facial features, asymmetrical face, missing facial features, extra limbs, disfigured hands, "
-    "wrong hand count, artifacts around text, inconsistent perspective, camera shake, incorrect depth of field, "
-    "background too sharp, background clutter, distracting reflections, harsh shadows, "
-    "inconsistent lighting direction, color banding, cartoonish rendering, 3D CGI look, unrealistic materials, "
-    "uncanny valley effect, incorrect ethnicity, wrong gender, exaggerated expressions, wrong gaze direction, "
-    "mismatched lip sync, silent or muted audio, distorted voice, robotic voice, echo, background noise, "
-    "off-sync audio, incorrect dialogue, added dialogue, repetitive speech, jittery movement, awkward pauses, "
-    "incorrect timing, unnatural transitions, inconsistent framing, tilted camera, flat lighting, "
-    "inconsistent tone, cinematic oversaturation, stylized filters, or AI artifacts."
-)
+from tools.graph_parts import DISTILLED, FULL, GEMMA, Pipeline, with_models
 
 NOTE = """\
 | file | folder in ComfyUI | size |
@@ -41,77 +21,56 @@ Press **R** after putting them there, and choose them in the loaders on the righ
 
 def text_to_video() -> Graph:
     """Full model, one stage, guided with the version's presets."""
-    graph = Graph("text-to-video")
     advice = "**Guidance**: the presets are the reference's; choose 'custom' to type your own numbers."
-    graph.note("Text to video with sound, full model", NOTE.format(checkpoint=FULL, gemma=GEMMA, advice=advice))
-    loader, encoder = _models(graph, FULL)
-    with graph.group("2 Prompt"):
-        positive = _text(graph, encoder, "Prompt", PROMPT)
-        negative = _text(graph, encoder, "Negative prompt", NEGATIVE)
-    with graph.group("3 Clip"):
-        clip, noise = _clip(graph)
-        sigmas = graph.node("LTX2Scheduler", steps=30)
-    with graph.group("4 Guidance"):
-        video = graph.node("LTX2GuidanceParameters", "Guidance of the picture", preset="LTX-2.3 video")
-        audio = graph.node("LTX2GuidanceParameters", "Guidance of the sound", preset="LTX-2.3 audio", cfg=7.0)
-        guidance = {"video_guidance": video["guidance"], "audio_guidance": audio["guidance"]}
-        guider = graph.node("LTX2Guider", positive=positive, negative=negative, **guidance)
-    _sample_and_save(graph, loader, clip, noise["noise"], sigmas["sigmas"], guider["guider"])
-    return graph
+    make = _graph("text-to-video", "Text to video with sound, full model", FULL, advice)
+    positive, negative = make.text(), make.negative()
+    with make.graph.group("3 Clip"):
+        clip, noise = _clip(make)
+        sigmas = make.graph.node("LTX2Scheduler", steps=30)["sigmas"]
+    with make.graph.group("4 Guidance"):
+        guider = make.guider(positive, negative=negative, **make.guidance())
+    _sample_and_save(make, clip, noise, sigmas, guider)
+    return make.graph
 
 
 def text_to_video_distilled() -> Graph:
     """Distilled model, eight steps, one model pass per step."""
-    graph = Graph("text-to-video-distilled")
     advice = "Eight steps, no guidance and no negative prompt: the distilled model was trained for these sigmas."
-    graph.note("Text to video with sound, distilled", NOTE.format(checkpoint=DISTILLED, gemma=GEMMA, advice=advice))
-    loader, encoder = _models(graph, DISTILLED)
-    with graph.group("2 Prompt"):
-        positive = _text(graph, encoder, "Prompt", PROMPT)
-    with graph.group("3 Clip"):
-        clip, noise = _clip(graph)
-        sigmas = graph.node("LTX2DistilledSigmas")
-    with graph.group("4 Guidance"):
-        guider = graph.node("LTX2Guider", positive=positive)
-    _sample_and_save(graph, loader, clip, noise["noise"], sigmas["sigmas"], guider["guider"])
-    return graph
+    make = _graph("text-to-video-distilled", "Text to video with sound, distilled", DISTILLED, advice)
+    positive = make.text()
+    with make.graph.group("3 Clip"):
+        clip, noise = _clip(make)
+        sigmas = make.distilled_sigmas()
+    with make.graph.group("4 Guidance"):
+        guider = make.guider(positive)
+    _sample_and_save(make, clip, noise, sigmas, guider)
+    return make.graph
 
 
-def _models(graph: Graph, checkpoint: str) -> tuple[Node, Node]:
-    with graph.group("1 Models"):
-        loader = graph.node("LTX2CheckpointLoader", checkpoint=checkpoint)
-        encoder = graph.node("LTX2TextEncoderLoader", text_encoder=GEMMA, text_projection=loader["text_projection"])
-    return loader, encoder
+def _graph(name: str, title: str, checkpoint: str, advice: str) -> Pipeline:
+    return with_models(name, title, checkpoint, NOTE.format(checkpoint=checkpoint, gemma=GEMMA, advice=advice))
 
 
-def _text(graph: Graph, encoder: Node, title: str, prompt: str) -> Output:
-    node = graph.node("LTX2TextEncode", title, text_encoder=encoder["text_encoder"], prompt=prompt)
-    return node["context"]
+def _clip(make: Pipeline) -> tuple[Node, Output]:
+    return make.clip(), make.graph.node("LTX2LatentNoise")["noise"]
 
 
-def _clip(graph: Graph) -> tuple[Node, Node]:
-    clip = graph.node("LTX2EmptyLatents", width=768, height=512, length=121, frame_rate=24.0)
-    return clip, graph.node("LTX2LatentNoise")
-
-
-def _sample_and_save(graph: Graph, loader: Node, clip: Node, noise: Output, sigmas: Output, guider: Output) -> None:
-    with graph.group("5 Sampling and decoding"):
-        sampler = graph.node(
+def _sample_and_save(make: Pipeline, clip: Node, noise: Output, sigmas: Output, guider: Output) -> None:
+    with make.graph.group("5 Sampling and decoding"):
+        sampler = make.graph.node(
             "LTX2Sampler",
-            model=loader["model"],
+            model=make.loader["model"],
             guider=guider,
             sigmas=sigmas,
             noise=noise,
             video_latent=clip["video_latent"],
             audio_latent=clip["audio_latent"],
-            video_vae=loader["video_vae"],  # for the live preview
+            video_vae=make.loader["video_vae"],  # for the live preview
         )
-        images = graph.node("LTX2VideoVAEDecode", video_latent=sampler["video_latent"], video_vae=loader["video_vae"])
-        mel = graph.node("LTX2AudioVAEDecode", audio_latent=sampler["audio_latent"], audio_vae=loader["audio_vae"])
-        sound = graph.node("LTX2Vocoder", mel=mel["mel"], vocoder=loader["vocoder"])
-    with graph.group("6 Video file"):
-        video = graph.node("CreateVideo", images=images["images"], audio=sound["audio"], fps=clip["frame_rate"])
-        graph.node("SaveVideo", video=video["VIDEO"], filename_prefix="video/LTX-2", format="mp4", codec="h264")
+        images, sound = make.pictures(sampler["video_latent"]), make.sound(sampler["audio_latent"])
+    with make.graph.group("6 Video file"):
+        video = make.graph.node("CreateVideo", images=images, audio=sound, fps=clip["frame_rate"])
+        make.graph.node("SaveVideo", video=video["VIDEO"], filename_prefix="video/LTX-2", format="mp4", codec="h264")
 
 
 GRAPHS = [text_to_video(), text_to_video_distilled()]

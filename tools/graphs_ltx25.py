@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tools.graph import Graph, Node, Output
-from tools.graph_parts import STAGE_2, Pipeline
-from tools.graphs import NEGATIVE, PROMPT
+from tools.graph_parts import NEGATIVE, PROMPT, STAGE_2, Pipeline
 
 DEV = "ltx-2.5-22b-dev-transformer-bf16.safetensors"
 DISTILLED = "ltx-2.5-22b-distilled-transformer-bf16.safetensors"
@@ -82,7 +81,7 @@ def two_stage_distilled() -> Graph:
         )["length"]
         clip = make.clip(length=length, frame_rate=rate)
         guider = make.guider(positive)
-        first = make.stage("Stage 1", guider, make.distilled_sigmas(), **_latents(clip), solver="euler_ancestral")
+        first = make.stage("Stage 1", guider, make.distilled_sigmas(), **make.latents(clip), solver="euler_ancestral")
     with make.graph.group("4 Stage 2"):
         larger = make.upscale(first["video_latent"], upscaler)["video_latent"]
         second = make.stage(
@@ -119,7 +118,7 @@ def dfr() -> Graph:
         slots = make.graph.node("LTX2KeyframeSlots", video_latent=clip["video_latent"], frames=canvas["keyframes"])[
             "guides"
         ]
-        first = make.stage("Stage 1", guider, make.distilled_sigmas(), **_latents(clip), guides=slots)
+        first = make.stage("Stage 1", guider, make.distilled_sigmas(), **make.latents(clip), guides=slots)
     with make.graph.group("4 Stage 2"):
         larger = make.upscale(first["video_latent"], upscaler)["video_latent"]
         keyframes = make.upscale(first["keyframes"], upscaler)["video_latent"]
@@ -196,13 +195,9 @@ def _full_model(make: Pipeline, clip: Node, guides: Output | None) -> None:
         sigmas = make.graph.node("LTX2Scheduler", steps=30)["sigmas"]
         guider = make.guider(positive, negative=negative, **make.guidance("LTX-2.5"))
     with make.graph.group("5 Sampling and decoding"):
-        result = make.stage("Sampling", guider, sigmas, **_latents(clip), guides=guides)
+        result = make.stage("Sampling", guider, sigmas, **make.latents(clip), guides=guides)
         images, sound = make.pictures(result["video_latent"]), make.sound(result["audio_latent"])
     make.save(images, sound, clip["frame_rate"], make.graph.name)
-
-
-def _latents(clip: Node) -> dict[str, Output]:
-    return {"video": clip["video_latent"], "audio": clip["audio_latent"]}
 
 
 def _pipeline(

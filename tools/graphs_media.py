@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tools.graph import Graph, Node, Output
-from tools.graph_parts import SPATIAL_UPSCALER, STAGE_2, Pipeline, pipeline
-from tools.graphs import DISTILLED, FULL
+from tools.graph_parts import DISTILLED, FULL, SPATIAL_UPSCALER, STAGE_2, Pipeline, pipeline
 
 HDR_LORA = "ltx-2.3-22b-ic-lora-hdr-0.9.safetensors"
 TRACK_LORA = "ltx-2.3-22b-ic-lora-motion-track-control-ref0.5.safetensors"
@@ -34,8 +33,7 @@ def save_video() -> Graph:
             "Sampling",
             make.guider(positive),
             make.distilled_sigmas(),
-            video=clip["video_latent"],
-            audio=clip["audio_latent"],
+            **make.latents(clip),
         )
         sound = make.sound(result["audio_latent"])
     _save(make, result["video_latent"], sound)
@@ -63,8 +61,8 @@ def refine_file() -> Graph:
             make.distilled_sigmas(STAGE_2),
             video=source["video_latent"],
             audio=frozen,
+            windows=tiles["windows"],
         )
-        result.inputs["windows"] = tiles["windows"]
     _save(make, result["video_latent"], source["audio"])
     return make.graph
 
@@ -145,8 +143,7 @@ def prompt_enhancement() -> Graph:
             "Sampling",
             make.guider(encoded["context"]),
             make.distilled_sigmas(),
-            video=clip["video_latent"],
-            audio=clip["audio_latent"],
+            **make.latents(clip),
         )
         sound = make.sound(result["audio_latent"])
     _save(make, result["video_latent"], sound)
@@ -173,8 +170,7 @@ def guidance_over_time() -> Graph:
     with make.graph.group("4 Sampling"):
         clip = make.clip()
         sigmas = make.graph.node("LTX2Scheduler", steps=30)["sigmas"]
-        result = make.stage("Sampling", guider, sigmas, video=clip["video_latent"], audio=clip["audio_latent"])
-        result.inputs["corrections"] = correction["corrections"]
+        result = make.stage("Sampling", guider, sigmas, **make.latents(clip), corrections=correction["corrections"])
         sound = make.sound(result["audio_latent"])
     _save(make, result["video_latent"], sound)
     return make.graph
@@ -201,10 +197,9 @@ def long_video() -> Graph:
             "Sampling",
             make.guider(positive),
             make.distilled_sigmas(),
-            video=clip["video_latent"],
-            audio=clip["audio_latent"],
+            **make.latents(clip),
+            windows=windows["windows"],
         )
-        result.inputs["windows"] = windows["windows"]
         sound = make.sound(result["audio_latent"])
     _save(make, result["video_latent"], sound)
     return make.graph
@@ -231,8 +226,7 @@ def motion_tracks() -> Graph:
             make.guider(positive),
             make.distilled_sigmas(),
             model=model,
-            video=clip["video_latent"],
-            audio=clip["audio_latent"],
+            **make.latents(clip),
             guides=guides,
         )
         sound = make.sound(result["audio_latent"])

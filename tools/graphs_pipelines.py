@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from tools.graph import Graph, Node, Output
 from tools.graph_parts import (
+    DISTILLED,
     DISTILLED_LORA,
+    FULL,
     SPATIAL_UPSCALER,
     STAGE_2,
     Pipeline,
     pipeline,
 )
-from tools.graphs import DISTILLED, FULL
 
 SIZES = (
     "- **Width, height** of the first stage: multiples of 32; the result is twice that.\n"
@@ -37,7 +38,7 @@ def image_to_video() -> Graph:
     with make.graph.group("4 Guidance"):
         guider = make.guider(positive, negative=negative, **make.guidance())
     with make.graph.group("5 Sampling and decoding"):
-        result = make.stage("Sampling", guider, sigmas, **_latents(clip), guides=guides)
+        result = make.stage("Sampling", guider, sigmas, **make.latents(clip), guides=guides)
         images, sound = make.pictures(result["video_latent"]), make.sound(result["audio_latent"])
     make.save(images, sound, clip["frame_rate"], make.graph.name)
     return make.graph
@@ -55,7 +56,9 @@ def first_last_frame() -> Graph:
         guides = make.image(first, clip["video_latent"])
         guides = make.image(last, clip["video_latent"], guides, frame_index=-1)
     with make.graph.group("4 Sampling and decoding"):
-        result = make.stage("Sampling", make.guider(positive), make.distilled_sigmas(), **_latents(clip), guides=guides)
+        result = make.stage(
+            "Sampling", make.guider(positive), make.distilled_sigmas(), **make.latents(clip), guides=guides
+        )
         images, sound = make.pictures(result["video_latent"]), make.sound(result["audio_latent"])
     make.save(images, sound, clip["frame_rate"], make.graph.name)
     return make.graph
@@ -97,7 +100,7 @@ def two_stage_hq() -> Graph:
     with make.graph.group("4 Guidance"):
         guider = make.guider(positive, negative=negative, **make.guidance("LTX-2.3 HQ"))
     with make.graph.group("5 Stage 1"):
-        first = make.stage("Stage 1", guider, sigmas, model=stage_1, **_latents(clip), solver="res_2s")
+        first = make.stage("Stage 1", guider, sigmas, model=stage_1, **make.latents(clip), solver="res_2s")
     _second_stage(make, first, positive, stage_2, upscaler, clip["frame_rate"], solver="res_2s")
     return make.graph
 
@@ -109,7 +112,7 @@ def two_stage_distilled() -> Graph:
     positive = make.text()
     with make.graph.group("3 Stage 1"):
         clip = make.clip()
-        first = make.stage("Stage 1", make.guider(positive), make.distilled_sigmas(), **_latents(clip))
+        first = make.stage("Stage 1", make.guider(positive), make.distilled_sigmas(), **make.latents(clip))
     _second_stage(make, first, positive, make.loader["model"], upscaler, clip["frame_rate"])
     return make.graph
 
@@ -170,10 +173,6 @@ def text_to_audio() -> Graph:
     return make.graph
 
 
-def _latents(clip: Node) -> dict[str, Output]:
-    return {"video": clip["video_latent"], "audio": clip["audio_latent"]}
-
-
 def _two_stages(make: Pipeline, images: int, guides: Callable[[Output, list[Output]], Output]) -> Graph:
     """The recipe of the full model; ``guides(latent, pictures)`` adds the pictures for the size of a stage."""
     stage_2 = make.lora(DISTILLED_LORA, 1.0, "Distilled LoRA, stage 2")
@@ -188,7 +187,9 @@ def _two_stages(make: Pipeline, images: int, guides: Callable[[Output, list[Outp
     with make.graph.group("4 Guidance"):
         guider = make.guider(positive, negative=negative, **make.guidance())
     with make.graph.group("5 Stage 1"):
-        first = make.stage("Stage 1", guider, sigmas, **_latents(clip), guides=guides(clip["video_latent"], pictures))
+        first = make.stage(
+            "Stage 1", guider, sigmas, **make.latents(clip), guides=guides(clip["video_latent"], pictures)
+        )
     _second_stage(
         make,
         first,

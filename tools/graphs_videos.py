@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tools.graph import Graph, Node, Output
-from tools.graph_parts import FULL_2_0, SPATIAL_UPSCALER, STAGE_2, TEMPORAL_UPSCALER, Pipeline, pipeline
-from tools.graphs import DISTILLED
+from tools.graph_parts import DISTILLED, FULL_2_0, SPATIAL_UPSCALER, STAGE_2, TEMPORAL_UPSCALER, Pipeline, pipeline
 
 UNION_LORA = "ltx-2.3-22b-ic-lora-union-control-ref0.5.safetensors"
 DETAILER_LORA = "ltx-2-19b-ic-lora-detailer.safetensors"
@@ -35,8 +34,7 @@ def ic_lora() -> Graph:
             make.guider(positive),
             make.distilled_sigmas(),
             model=model,
-            video=clip["video_latent"],
-            audio=clip["audio_latent"],
+            **make.latents(clip),
             guides=guides,
         )
     with make.graph.group("5 Stage 2"):
@@ -206,8 +204,7 @@ def lipdub() -> Graph:
             make.guider(positive),
             make.distilled_sigmas(),
             model=model,
-            video=clip["video_latent"],
-            audio=clip["audio_latent"],
+            **make.latents(clip),
             guides=guides,
         )
     with make.graph.group("5 Stage 2"):

@@ -11,7 +11,7 @@ from tests.conftest import relative_error
 from tests.nodes.graph_runner import GraphRunner
 from tests.nodes.recipes import Recipes
 from tests.pipeline_helpers import pipeline_prompt, write_inputs
-from tools.graphs import NEGATIVE, PROMPT
+from tools.graph_parts import NEGATIVE, PROMPT
 from tools.tiny import VERSIONS
 
 RECIPES = {

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from ltx_core_impl.presets import LTX_2_3_PRESET, LTX_2_5_PRESET
 from tools.graph import Graph, GraphError, api_prompt, check_graph, input_slots
+from tools.graph_parts import NEGATIVE
+from tools.graphs_ltx25 import NEGATIVE_25
 from tools.workflows import ui_graph
 
 
@@ -140,3 +143,9 @@ def test_the_upload_button_follows_the_required_inputs() -> None:
         graph.node("Mask", image="a.png")
     ui = ui_graph(graph, {"Mask": node_info("Mask", inputs, {"mask": "MASK"}, {"invert": ["BOOLEAN", {}]})})
     assert ui["nodes"][0]["widgets_values"] == ["a.png", "red", "image", False]
+
+
+def test_the_negative_prompts_of_the_graphs_are_those_of_the_presets() -> None:
+    """The graphs are built without PyTorch, so their texts cannot be imported from the library."""
+    assert NEGATIVE == LTX_2_3_PRESET.negative_prompt
+    assert NEGATIVE_25 == LTX_2_5_PRESET.negative_prompt

@@ -30,7 +30,7 @@ from tests.pipeline_helpers import with_inputs, write_inputs
 from tests.sampling_helpers import tools
 from tests.text_helpers import TRANSFORMER_25, load_model
 from tools import graphs_ltx25
-from tools.graphs import PROMPT
+from tools.graph_parts import PROMPT
 from tools.provision import REPO
 from tools.server import Prompt, PromptRejected, Server
 from tools.tiny import with_tiny_split_files

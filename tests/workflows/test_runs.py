@@ -14,7 +14,8 @@ import pytest
 
 from ltx_core_impl.presets import LTX_2_3_PRESET
 from tools.demo import check_video
-from tools.graphs import GRAPHS, NEGATIVE
+from tools.graph_parts import NEGATIVE
+from tools.graphs import GRAPHS
 from tools.provision import REPO
 from tools.server import Event, Prompt, PromptRejected, RunResult, Server
 from tools.tiny import VERSIONS, with_tiny_models
