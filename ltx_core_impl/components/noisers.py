@@ -12,6 +12,8 @@ from torch import Tensor
 from ..types import LatentState
 
 Generators = torch.Generator | Sequence[torch.Generator]
+# Seeds of a batch and of the steps count on from the run's, which may be the largest that a generator takes.
+_LARGEST_SEED = 0xFFFFFFFFFFFFFFFF
 
 
 class Noiser(Protocol):
@@ -39,10 +41,10 @@ class GaussianNoiser:
 def seeded_generators(
     seeds: int | Sequence[int], device: torch.device | str = "cpu"
 ) -> torch.Generator | list[torch.Generator]:
-    """One generator for one seed, a list for a batch of seeds."""
+    """One generator for one seed, a list for a batch of seeds. A seed of more than 64 bits starts again from 0."""
     if isinstance(seeds, int):
-        return torch.Generator(device=device).manual_seed(seeds)
-    return [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
+        return torch.Generator(device=device).manual_seed(seeds & _LARGEST_SEED)
+    return [seeded_generators(seed, device) for seed in seeds]
 
 
 def draw_noise(like: Tensor, generator: Generators, dtype: torch.dtype | None = None) -> Tensor:

@@ -82,3 +82,9 @@ def test_res2s_noise() -> None:
     ]  # fmt: skip
     assert noise.dtype == torch.float64
     assert noise.flatten().tolist() == pytest.approx(expected, abs=1e-11)
+
+
+@pytest.mark.parametrize(("seed", "same"), [(2**64, 0), (2**64 + 5, 5), (-1, 2**64 - 1)])
+def test_seeds_beyond_64_bits_start_again(seed: int, same: int) -> None:
+    like = torch.empty(1, 8)
+    assert torch.equal(draw_noise(like, seeded_generators([seed])), draw_noise(like, seeded_generators([same])))
