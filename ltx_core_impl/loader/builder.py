@@ -19,7 +19,7 @@ from .lora_file import LoraFile, LoraFusion, LoraPathStrengthAndSDOps, LoraRepor
 from .materialize import CachedReader, Materializer, SourceReader
 from .model_config import config_for
 from .module_ops import ModelConfigurator, ModuleOps, complete_config, component_of, create_meta_model
-from .plan import KeyRules, LoadPlan, plan_load, plan_sources, require_component
+from .plan import KeyRules, LoadPlan, plan_load, plan_sources, require_component, zero_when_absent
 from .registry import DummyRegistry, Registry
 from .sd_ops import SDOps
 from .state_dict import SafetensorsModelStateDictLoader, load_state_dict
@@ -142,6 +142,7 @@ class SingleGPUModelBuilder:
                 materializer.fill(modules[step.module_name], step)
                 if progress:
                     progress(done, len(plan.steps))
+        _fill_absent(plan.model, dtype or torch.bfloat16, device)
         _require_complete(plan.model)
         return plan.model.to(device).eval()
 
@@ -191,6 +192,14 @@ def _warn_of_other_version(lora: LoraFile, checkpoint: Checkpoint) -> None:
             lora.version.value,
             checkpoint.version.value,
         )
+
+
+def _fill_absent(model: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+    for name in zero_when_absent(model):
+        value = model._parameters.get(name)
+        if value is not None and value.is_meta:
+            zeros = torch.zeros(value.shape, dtype=dtype, device=device)
+            model.register_parameter(name, nn.Parameter(zeros, requires_grad=False))
 
 
 def _require_complete(model: nn.Module) -> None:

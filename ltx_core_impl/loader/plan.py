@@ -128,13 +128,19 @@ def plan_load(model: nn.Module, checkpoint: Checkpoint, sources: Mapping[str, So
     expected = list(_persistent_tensors(model))
     missing = [f"{path}.{leaf}" if path else leaf for path, leaf in expected]
     missing = [name for name in missing if name not in sources]
-    if missing:
+    if set(missing) - set(zero_when_absent(model)):
         raise _missing(checkpoint, component, missing, len(expected))
+    expected = [(path, leaf) for path, leaf in expected if (f"{path}.{leaf}" if path else leaf) not in missing]
     comfy = _comfy_layers(checkpoint)
     steps = [_step(path, leaf, sources, comfy, checkpoint) for path, leaf in expected]
     _check_shapes(model, steps, checkpoint, component)
     _choose_layer_classes(model, steps)
     return steps
+
+
+def zero_when_absent(model: nn.Module) -> tuple[str, ...]:
+    """Names of the parameters that are zero where a file lacks them; no other tensor may be missing."""
+    return getattr(model, "zero_when_absent", ())
 
 
 def _persistent_tensors(model: nn.Module) -> Iterator[tuple[str, str]]:

@@ -49,7 +49,7 @@ class ScaledLinear(nn.Linear):
             return nn.functional.linear(x, weight, None if self.bias is None else self.bias.to(x.dtype))
         scale = dynamic_scale(x) if self.input_scale is None else self.input_scale
         rows = x.reshape(-1, x.shape[-1])
-        y = self._multiply(rows, scale).unflatten(0, x.shape[:-1])
+        y = self._multiply(rows, scale).view(*x.shape[:-1], -1)
         return y if self.bias is None else y.add_(self.bias.to(y.dtype))
 
     def _multiply(self, rows: Tensor, scale: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -32,6 +33,9 @@ class LTXModel(nn.Module):
     Built from a checkpoint's ``config`` by the configurators beside this module; the parameter names are those of the
     published files without their ``model.diffusion_model.`` prefix.
     """
+
+    zero_when_absent: ClassVar[tuple[str, ...]] = ("keyframes_abs_pos_embedding",)
+    """Parameters that a file may lack although its config declares them: early LTX-2.5 files (spec 02 §2.5)."""
 
     def __init__(self, options: TransformerOptions) -> None:
         super().__init__()
