@@ -51,7 +51,7 @@ class Settings:
         negative: the negative prompt.
     """
 
-    steps: int = 12
+    steps: int = 10
     cfg: float = 3.0
     rescale: float = 0.7
     negative: str = ""
