@@ -92,6 +92,10 @@ class Pipeline:
         size = {"width": 768, "height": 512, "length": 121, "frame_rate": 24.0}
         return self.graph.node("LTX2EmptyLatents", **(size | inputs))
 
+    def clip_like(self, source: Node) -> Node:
+        """Empty latents of the size of a fitted clip."""
+        return self.clip(**{name: source[name] for name in ("width", "height", "length", "frame_rate")})
+
     def source(self, **inputs: int | Output) -> Node:
         """An existing clip, fitted."""
         video = self.graph.node("LoadVideo", file="source.mp4")
@@ -102,21 +106,29 @@ class Pipeline:
 
     def encoded(self, source: Node, sound: bool = True) -> tuple[Output, Output | None]:
         """The latents of a clip and of its sound."""
-        video = self.graph.node(
+        video = self.encoded_pictures(source["images"], source["frame_rate"])
+        return video, self.encoded_sound(source["audio"], fit_to=video) if sound else None
+
+    def encoded_pictures(self, images: Output, frame_rate: Output) -> Output:
+        """The latent of a clip, encoded in tiles."""
+        return self.graph.node(
             "LTX2VideoVAEEncode",
-            images=source["images"],
+            images=images,
             video_vae=self.loader["video_vae"],
             tile_size=512,
             temporal_size=64,
-            frame_rate=source["frame_rate"],
+            frame_rate=frame_rate,
         )["video_latent"]
-        return video, self.encoded_sound(source["audio"], fit_to=video) if sound else None
 
     def encoded_sound(self, audio: Output, title: str | None = None, **inputs: Output) -> Output:
         """The latent of a sound."""
         return self.graph.node("LTX2AudioVAEEncode", title, audio=audio, audio_vae=self.loader["audio_vae"], **inputs)[
             "audio_latent"
         ]
+
+    def frozen(self, latent: Output, title: str | None = None) -> Output:
+        """A latent that stays as it is."""
+        return self.graph.node("LTX2FreezeLatent", title, latent=latent)["latent"]
 
     def image(self, image: Output, latent: Output, guides: Output | None = None, **inputs: float | bool) -> Output:
         """A picture as guide."""

@@ -27,16 +27,7 @@ def save_video() -> Graph:
     )
     make = pipeline("save-video", "Text to a video file, without the whole clip in memory", DISTILLED, advice)
     positive = make.text()
-    with make.graph.group("3 Sampling"):
-        clip = make.clip()
-        result = make.stage(
-            "Sampling",
-            make.guider(positive),
-            make.distilled_sigmas(),
-            **make.latents(clip),
-        )
-        sound = make.sound(result["audio_latent"])
-    _save(make, result["video_latent"], sound)
+    _sample_and_save(make, "3 Sampling", positive)
     return make.graph
 
 
@@ -51,7 +42,7 @@ def refine_file() -> Graph:
     positive = make.text()
     with make.graph.group("3 Video file"):
         source = _file(make, width=1920, height=1088, frame_rate=24.0)
-        frozen = make.graph.node("LTX2FreezeLatent", latent=source["audio_latent"])["latent"]
+        frozen = make.frozen(source["audio_latent"])
         windows = make.graph.node("LTX2ContextWindows", window_length=121, overlap=24)
         tiles = make.graph.node("LTX2SpatialTiles", columns=2, rows=1, overlap=192, windows=windows["windows"])
     with make.graph.group("4 Sampling"):
@@ -137,16 +128,7 @@ def prompt_enhancement() -> Graph:
             "LTX2TextEncode", text_encoder=make.encoder["text_encoder"], prompt=enhanced["prompt"]
         )
         make.graph.node("LTX2SaveContext", context=encoded["context"])
-    with make.graph.group("3 Sampling"):
-        clip = make.clip()
-        result = make.stage(
-            "Sampling",
-            make.guider(encoded["context"]),
-            make.distilled_sigmas(),
-            **make.latents(clip),
-        )
-        sound = make.sound(result["audio_latent"])
-    _save(make, result["video_latent"], sound)
+    _sample_and_save(make, "3 Sampling", encoded["context"])
     return make.graph
 
 
@@ -192,16 +174,7 @@ def long_video() -> Graph:
         windows = make.graph.node(
             "LTX2ContextWindows", window_length=121, overlap=24, drift_control=0.2, segments=segments["segments"]
         )
-    with make.graph.group("4 Sampling"):
-        result = make.stage(
-            "Sampling",
-            make.guider(positive),
-            make.distilled_sigmas(),
-            **make.latents(clip),
-            windows=windows["windows"],
-        )
-        sound = make.sound(result["audio_latent"])
-    _save(make, result["video_latent"], sound)
+    _sample_and_save(make, "4 Sampling", positive, clip, windows=windows["windows"])
     return make.graph
 
 
@@ -220,17 +193,7 @@ def motion_tracks() -> Graph:
         tracks = make.graph.node("LTX2DrawTracks", tracks=TRACKS, width=768, height=512, length=121)
         guides = make.reference(tracks["images"], model, clip["video_latent"])
         guides = make.image(image["IMAGE"], clip["video_latent"], guides)
-    with make.graph.group("4 Sampling"):
-        result = make.stage(
-            "Sampling",
-            make.guider(positive),
-            make.distilled_sigmas(),
-            model=model,
-            **make.latents(clip),
-            guides=guides,
-        )
-        sound = make.sound(result["audio_latent"])
-    _save(make, result["video_latent"], sound)
+    _sample_and_save(make, "4 Sampling", positive, clip, model=model, guides=guides)
     return make.graph
 
 
@@ -245,6 +208,15 @@ def _reference(make: Pipeline, source: Node, model: Output, latent: Output) -> O
     return make.graph.node(
         "LTX2ReferenceLatentGuide", reference=source["video_latent"], model=model, video_latent=latent
     )["guides"]
+
+
+def _sample_and_save(make: Pipeline, group: str, positive: Output, clip: Node | None = None, **wires: Output) -> None:
+    """The only stage of the distilled model, and its file; a clip of the usual size when none is given."""
+    with make.graph.group(group):
+        clip = clip or make.clip()
+        result = make.stage("Sampling", make.guider(positive), make.distilled_sigmas(), **make.latents(clip), **wires)
+        sound = make.sound(result["audio_latent"])
+    _save(make, result["video_latent"], sound)
 
 
 def _save(make: Pipeline, video: Output, audio: Output) -> None:

@@ -132,7 +132,7 @@ def audio_to_video() -> Graph:
         sigmas = make.graph.node("LTX2Scheduler", steps=30)["sigmas"]
         given = make.graph.node("LoadAudio", audio="sound.wav")["AUDIO"]
         encoded = make.encoded_sound(given, fit_to=clip["video_latent"])
-        frozen = make.graph.node("LTX2FreezeLatent", latent=encoded)["latent"]
+        frozen = make.frozen(encoded)
     with make.graph.group("4 Guidance"):
         guider = make.guider(positive, negative=negative, **make.guidance(sound=False))
     with make.graph.group("5 Stage 1"):

@@ -58,9 +58,8 @@ def video_to_audio() -> Graph:
     with make.graph.group("3 Video"):
         source = make.source()
         latent, _ = make.encoded(source, sound=False)
-        frozen = make.graph.node("LTX2FreezeLatent", latent=latent)["latent"]
-        size = {name: source[name] for name in ("width", "height", "length", "frame_rate")}
-        clip = make.clip(**size)
+        frozen = make.frozen(latent)
+        clip = make.clip_like(source)
     with make.graph.group("4 Sampling and decoding"):
         result = make.stage(
             "Sampling", make.guider(positive), make.distilled_sigmas(), video=frozen, audio=clip["audio_latent"]
@@ -123,9 +122,9 @@ def inpaint() -> Graph:
     with make.graph.group("3 Video"):
         source = make.source()
         video, audio = make.encoded(source)
-        mask = make.graph.node("LoadImageMask", image="example.png", channel="red")["MASK"]
+        mask = _mask(make)
         region = make.graph.node("LTX2InpaintRegion", video_latent=video, mask=mask)
-        frozen = make.graph.node("LTX2FreezeLatent", "Keep the sound", latent=audio)["latent"]
+        frozen = make.frozen(audio, "Keep the sound")
     _fill(make, positive, region["video_latent"], frozen, region, source["images"], source)
     return make.graph
 
@@ -138,17 +137,10 @@ def outpaint() -> Graph:
     with make.graph.group("3 Video"):
         source = make.source()
         padded = make.graph.node("ImagePadForOutpaint", image=source["images"], left=128, right=128, feathering=0)
-        video = make.graph.node(
-            "LTX2VideoVAEEncode",
-            images=padded["IMAGE"],
-            video_vae=make.loader["video_vae"],
-            tile_size=512,
-            temporal_size=64,
-            frame_rate=source["frame_rate"],
-        )["video_latent"]
+        video = make.encoded_pictures(padded["IMAGE"], source["frame_rate"])
         audio = make.encoded_sound(source["audio"], fit_to=video)
         region = make.graph.node("LTX2InpaintRegion", video_latent=video, mask=padded["MASK"])
-        frozen = make.graph.node("LTX2FreezeLatent", "Keep the sound", latent=audio)["latent"]
+        frozen = make.frozen(audio, "Keep the sound")
     _fill(make, positive, region["video_latent"], frozen, region, padded["IMAGE"], source)
     return make.graph
 
@@ -161,11 +153,11 @@ def inpaint_ic_lora() -> Graph:
     positive = make.text("", "Prompt (may stay empty)")
     with make.graph.group("3 Video"):
         source = make.source(multiple=64)
-        mask = make.graph.node("LoadImageMask", image="example.png", channel="red")["MASK"]
+        mask = _mask(make)
         filled = make.graph.node("LTX2InpaintFill", images=source["images"], mask=mask)
-        clip = make.clip(**{name: source[name] for name in ("width", "height", "length", "frame_rate")})
+        clip = make.clip_like(source)
         audio = make.encoded_sound(source["audio"], fit_to=clip["video_latent"])
-        frozen = make.graph.node("LTX2FreezeLatent", "Keep the sound", latent=audio)["latent"]
+        frozen = make.frozen(audio, "Keep the sound")
     with make.graph.group("4 Sampling and decoding"):
         guides = make.reference(filled["images"], model, clip["video_latent"], tile_size=512)
         result = make.stage(
@@ -217,7 +209,7 @@ def lipdub() -> Graph:
             make.distilled_sigmas(STAGE_2),
             model=model,
             video=larger,
-            audio=make.graph.node("LTX2FreezeLatent", latent=first["audio_latent"])["latent"],
+            audio=make.frozen(first["audio_latent"]),
             guides=guides,
             seed=11,
         )
@@ -235,7 +227,7 @@ def upscale_refine() -> Graph:
     with make.graph.group("3 Video"):
         source = make.source(multiple=64)
         video, audio = make.encoded(source)
-        frozen = make.graph.node("LTX2FreezeLatent", "Keep the sound", latent=audio)["latent"]
+        frozen = make.frozen(audio, "Keep the sound")
     with make.graph.group("4 Sampling and decoding"):
         larger = make.upscale(video, upscaler)["video_latent"]
         sigmas = make.distilled_sigmas(STAGE_2)
@@ -278,6 +270,11 @@ def detail() -> Graph:
         images = make.pictures(result["video_latent"])
     make.save(images, source["audio"], source["frame_rate"], make.graph.name)
     return make.graph
+
+
+def _mask(make: Pipeline) -> Output:
+    """A picture's red channel."""
+    return make.graph.node("LoadImageMask", image="example.png", channel="red")["MASK"]
 
 
 def _fill(
