@@ -54,7 +54,7 @@ class LTX2Scheduler:
         if not bool(torch.isfinite(sigmas).all()):
             raise ValueError(
                 f"A stretched schedule of {steps} step(s) over {tokens} tokens is undefined (0/0): "
-                "use at least 2 steps, or turn stretching off."
+                "use at least 2 steps, fewer tokens (4096 without a latent), or turn stretching off."
             )
         return torch.cat([sigmas, linear[-1:]])
 
