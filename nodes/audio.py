@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
-from ..ltx_core_impl.media.clips import fit_waveform
-from ..ltx_core_impl.model.audio_vae import encode_audio
-from ..ltx_core_impl.types import Audio, VideoPixelShape
+from ..ltx_core_impl.types import VideoPixelShape
 from . import components, host, sockets
-from .checks import InputError, check_between, latent_samples, require_handle
+from .checks import InputError, check_widgets, latent_samples, require, require_handle
+from .encoding import encoded_sound, fitted_sound
 from .geometry import AudioGeometry, audio_geometry, video_geometry
-from .handles import Mel, describe
-from .pictures import clip_of, frame_rate_of
+from .handles import Mel
+from .pictures import clip_of, frame_rate_of, require_sound
 
 CATEGORY = "LTX-2/audio"
 
@@ -50,35 +51,20 @@ class LTX2AudioVAEEncode(io.ComfyNode):
     @classmethod
     def execute(cls, audio, audio_vae, latent_frames=0, fit_to=None) -> io.NodeOutput:
         handle = require_handle(audio_vae, "audio_vae", "audio_vae")
-        waveform, rate = _sound(audio)
-        check_between("latent_frames", latent_frames, 0, 100000)
+        check_widgets(cls, latent_frames=latent_frames)
+        sound = require_sound(audio)
         geometry = audio_geometry(handle)
         if fit_to is not None:
             latent_frames = _latent_frames(fit_to, geometry)
         if latent_frames:
-            waveform = fit_waveform(waveform, geometry.samples(latent_frames, rate))
-        with components.audio_encoder(handle) as encoder:
-            latent = encode_audio(
-                Audio(waveform=waveform.to(components.device_of(encoder)), sampling_rate=rate), encoder
-            )
+            sound = fitted_sound(sound, geometry, latent_frames)
+        latent = encoded_sound(sound, handle)
         if latent_frames:
             latent = latent[:, :, :latent_frames]
-        return io.NodeOutput({"samples": latent.float().to(host.output_device()), "type": "audio"})
+        return io.NodeOutput({"samples": latent, "type": "audio"})
 
 
-def _sound(audio):
-    if not isinstance(audio, dict) or "waveform" not in audio:
-        raise InputError(f"audio needs a sound (AUDIO); it got {describe(audio)}.")
-    waveform, rate = audio["waveform"], audio["sample_rate"]
-    if waveform.ndim != 3 or waveform.shape[-1] == 0:
-        raise InputError(
-            f"audio has shape {tuple(waveform.shape)}; a sound is (batch, channels, samples) with at least one sample. "
-            "Check the file that it was loaded from."
-        )
-    return waveform.float(), int(rate)
-
-
-def _latent_frames(latent, geometry: AudioGeometry) -> int:
+def _latent_frames(latent: Any, geometry: AudioGeometry) -> int:
     """Audio latent frames that last as long as a video or audio latent."""
     if isinstance(latent, dict) and getattr(latent.get("samples"), "ndim", 0) == 4:
         return latent_samples(latent, "audio", "fit_to").shape[2]
@@ -145,8 +131,7 @@ class LTX2Vocoder(io.ComfyNode):
     @classmethod
     def execute(cls, mel, vocoder) -> io.NodeOutput:
         handle = require_handle(vocoder, "vocoder", "vocoder")
-        if not isinstance(mel, Mel):
-            raise InputError(f"mel needs the output of 'LTX-2 Audio VAE Decode'; it got {describe(mel)}.")
+        mel = require(mel, Mel, "mel", "the output of 'LTX-2 Audio VAE Decode'")
         with components.vocoder(handle) as model:
             waveform = model(mel.spectrogram.to(components.device_of(model)))
             rate = model.output_sampling_rate

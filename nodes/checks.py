@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from comfy_api.latest import io
 
-from .handles import ComponentHandle, Context, MissingComponent, describe
+from .handles import ComponentHandle, Context, MissingComponent, TextEncoderHandle, describe
 
 T = TypeVar("T")
 
@@ -40,6 +41,14 @@ def check_grid(name: str, value: int, step: int) -> None:
         )
 
 
+def check_multiple(name: str, value: int, step: int, unit: str) -> None:
+    """An overlap must be a whole number of latent cells; 0 is one."""
+    if value % step:
+        raise InputError(
+            f"{name} is {value} {unit}; it must be a multiple of {step}. Set it to {_neighbours(value, step)}."
+        )
+
+
 def check_frames(value: int, step: int, name: str = "length") -> None:
     """A clip has ``step * k + 1`` frames."""
     if value < 1 or (value - 1) % step:
@@ -67,6 +76,29 @@ def check_choice(name: str, value: str, options: list[str], hint: str = "") -> N
         raise InputError(f"{name} is '{value}', which is not there. Available: {known or 'nothing'}. {hint}".strip())
 
 
+def check_widgets(node: type[io.ComfyNode], **values: Any) -> None:
+    """Values of widgets against the limits and options that the node's schema states.
+
+    None passes: at queue time it stands for a value that is linked.
+    """
+    slots = {slot.id: slot for slot in node.define_schema().inputs}
+    for name, value in values.items():
+        slot = slots[name]
+        if value is None:
+            continue
+        if isinstance(slot, io.Combo.Input):
+            check_choice(name, value, slot.options)
+        else:
+            check_between(name, value, slot.min, slot.max)
+
+
+def require(value: Any, kind: type[T], input_name: str, source: str) -> T:
+    """A value of the pack's own types, which the nodes named in ``source`` make."""
+    if not isinstance(value, kind):
+        raise InputError(f"{input_name} needs {source}; it got {describe(value)}.")
+    return value
+
+
 def require_handle(value: Any, component: str, input_name: str) -> ComponentHandle:
     """The handle on a wire, or the reason why there is none."""
     wanted = component.replace("_", " ")
@@ -80,17 +112,46 @@ def require_handle(value: Any, component: str, input_name: str) -> ComponentHand
     return value
 
 
+def optional_handle(value: Any, component: str) -> ComponentHandle | None:
+    """The handle on the optional input that is named as its component; None when nothing is connected."""
+    return None if value is None else require_handle(value, component, component)
+
+
+def require_text_encoder(value: Any) -> TextEncoderHandle:
+    """The handle on a text_encoder input."""
+    if not isinstance(value, TextEncoderHandle):
+        raise InputError(
+            f"text_encoder needs 'LTX-2 Load Text Encoder'; it got {describe(value)}. CLIP of core loaders lacks the "
+            "projection of the LTX-2 checkpoint."
+        )
+    return value
+
+
+def any_latent_samples(latent: Any, input_name: str) -> tuple[torch.Tensor, str]:
+    """The tensor of a LATENT dict, and whether it is "video" or "audio"."""
+    samples = latent.get("samples") if isinstance(latent, dict) else None
+    if not isinstance(samples, torch.Tensor) or samples.ndim not in (4, 5):
+        raise InputError(f"{input_name} needs a video or audio latent; it got {describe(latent)}.")
+    modality = "video" if samples.ndim == 5 else "audio"
+    return latent_samples(latent, modality, input_name), modality
+
+
 def latent_samples(latent: Any, modality: str, input_name: str) -> torch.Tensor:
     """The tensor of a LATENT dict of the given modality ("video": 5-D, "audio": 4-D)."""
+    wanted, layout = {
+        "video": ("a video latent", "(batch, channels, frames, height, width)"),
+        "audio": ("an audio latent", "(batch, channels, frames, mel)"),
+    }[modality]
     samples = latent.get("samples") if isinstance(latent, dict) else None
     if not isinstance(samples, torch.Tensor):
-        raise InputError(f"{input_name} needs a {modality} latent; it got {describe(latent)}.")
-    dimensions = {"video": 5, "audio": 4}[modality]
-    kind = latent.get("type", modality)
-    if samples.ndim != dimensions or kind not in (modality, "samples"):
-        layout = {"video": "(batch, channels, frames, height, width)", "audio": "(batch, channels, frames, mel)"}
         raise InputError(
-            f"{input_name} needs a {modality} latent of shape {layout[modality]}; it got {describe(latent)}"
+            f"{input_name} needs {wanted}; it got {describe(latent)}. Connect 'LTX-2 Empty Latents', an encoder or the "
+            "sampler."
+        )
+    kind = latent.get("type", modality)
+    if samples.ndim != layout.count(",") + 1 or kind not in (modality, "samples"):
+        raise InputError(
+            f"{input_name} needs {wanted} of shape {layout}; it got {describe(latent)}"
             f"{f' of type {kind}' if kind != modality else ''}. Connect the {modality} output of the node before."
         )
     return samples
@@ -104,6 +165,17 @@ def require_context(value: Any, input_name: str) -> Context:
             "CONDITIONING of core nodes lacks the two contexts that LTX-2 needs."
         )
     return value
+
+
+def parse_numbers(name: str, text: str) -> list[float]:
+    """Numbers from a widget, separated by commas. Raises `InputError` for anything else."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise InputError(f"{name} is '{text}'; write numbers separated by commas, for example 1, 0.5.")
+    return numbers
 
 
 def parse_blocks(text: str, name: str = "stg_blocks") -> tuple[int, ...] | None:

@@ -36,7 +36,7 @@ from ..ltx_core_impl.text_encoders.duration_head import DurationHeadConfigurator
 from ..ltx_core_impl.text_encoders.gemma import GemmaTextEncoder, load_text_encoder
 from . import host
 from .checks import InputError
-from .handles import ComponentHandle, FileRef, MissingComponent, ModelHandle, TextEncoderHandle
+from .handles import ComponentHandle, Context, FileRef, MissingComponent, ModelHandle, TextEncoderHandle
 from .text_files import processor_builder
 from .versions import check_lora_fits, versions_of
 
@@ -312,14 +312,18 @@ def gemma(handle: TextEncoderHandle, with_vision: bool = False) -> Iterator[Gemm
         yield encoder
 
 
-def encode_prompts(handle: TextEncoderHandle, prompts: list[str]) -> list[tuple[Tensor, Tensor]]:
-    """Video and audio contexts of every prompt; Gemma first, then the connectors, so that one can go for the other."""
+def encode_prompts(handle: TextEncoderHandle, prompts: list[str]) -> list[Context]:
+    """The context of every prompt; Gemma first, then the connectors, so that one can go for the other."""
     with gemma(handle) as encoder:
         states = encoder.hidden_states(prompts)
         length = encoder.tokenizer.max_length
     with embeddings_processor(handle) as processor:
         outputs = [processor.process_prompt(state, length=length) for state in states]
-    return [(output.video_encoding, output.audio_encoding) for output in outputs]
+    device, version = host.output_device(), handle.projection.version
+    return [
+        Context(output.video_encoding.float().to(device), output.audio_encoding.float().to(device), version, prompt)
+        for prompt, output in zip(prompts, outputs, strict=True)
+    ]
 
 
 def folder_bytes(path: str) -> int:

@@ -6,8 +6,8 @@ from comfy_api.latest import io, ui
 
 from ..ltx_core_impl.text_encoders.context_file import StoredContext, load_context, save_context
 from . import components, host, host_files, sockets
-from .checks import InputError, message_or_true, require_context
-from .handles import Context, FileRef, Segments, TextEncoderHandle, describe
+from .checks import InputError, message_or_true, require_context, require_text_encoder
+from .handles import Context, FileRef, Segments
 
 CATEGORY = "LTX-2/text"
 FOLDER, EXTENSION = "embeddings", "safetensors"
@@ -132,15 +132,7 @@ class LTX2SegmentPrompts(io.ComfyNode):
 
     @classmethod
     def execute(cls, text_encoder, prompts) -> io.NodeOutput:
-        if not isinstance(text_encoder, TextEncoderHandle):
-            raise InputError(f"text_encoder needs 'LTX-2 Load Text Encoder'; it got {describe(text_encoder)}.")
-        texts = split_prompts(prompts)
-        version = text_encoder.projection.version
-        device = host.output_device()
-        contexts = (
-            Context(video.float().to(device), audio.float().to(device), version, text)
-            for text, (video, audio) in zip(texts, components.encode_prompts(text_encoder, texts), strict=True)
-        )
+        contexts = components.encode_prompts(require_text_encoder(text_encoder), split_prompts(prompts))
         return io.NodeOutput(Segments(tuple(contexts)))
 
 

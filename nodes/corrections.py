@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..ltx_core_impl.components.latent_statistics import adain, normalize_statistics
 from ..ltx_core_impl.sampling.normalization import AdainSteps, ScaleSteps
 from . import sockets
-from .checks import InputError, check_between, check_choice, latent_samples, message_or_true
-from .guidance_schedule import parse_numbers
-from .handles import Corrections, describe
+from .checks import (
+    any_latent_samples,
+    check_widgets,
+    latent_samples,
+    message_or_true,
+    parse_numbers,
+    require,
+)
+from .handles import Corrections
 
 CATEGORY = "LTX-2/latents"
 VIDEO, AUDIO = "video", "audio"
 SCALE_FACTORS = "1, 1, 0.25, 1, 1, 0.25, 1, 1"
-ADAIN_FACTORS = "0.9, 0.75, 0.0"
 
 
 class LTX2StepCorrection(io.ComfyNode):
@@ -30,7 +37,9 @@ class LTX2StepCorrection(io.ComfyNode):
             description="Corrects what the model predicts in chosen steps: scales it (against sound that gets too "
             "loud), or pulls its statistics to those of another latent (against colours that run away).",
             inputs=[
-                io.Combo.Input("modality", options=[VIDEO, AUDIO], default=AUDIO, tooltip="What to correct."),
+                io.Combo.Input(
+                    "modality", options=[VIDEO, AUDIO], default=AUDIO, tooltip="What to correct: picture or sound."
+                ),
                 io.String.Input(
                     "factors",
                     default=SCALE_FACTORS,
@@ -55,15 +64,14 @@ class LTX2StepCorrection(io.ComfyNode):
 
     @classmethod
     def execute(cls, modality, factors, reference=None, corrections=None) -> io.NodeOutput:
-        check_choice("modality", modality, [VIDEO, AUDIO])
+        check_widgets(cls, modality=modality)
         numbers = tuple(parse_numbers("factors", factors))
-        if corrections is not None and not isinstance(corrections, Corrections):
-            raise InputError(f"corrections needs 'LTX-2 Step Correction'; it got {describe(corrections)}.")
+        so_far = require_corrections(corrections)
         if reference is None:
             rule = ScaleSteps(numbers)
         else:
             rule = AdainSteps(numbers, latent_samples(reference, modality, "reference"))
-        return io.NodeOutput((corrections or Corrections()).with_one(modality, rule))
+        return io.NodeOutput(so_far.with_one(modality, rule))
 
 
 class LTX2AdainLatent(io.ComfyNode):
@@ -99,8 +107,8 @@ class LTX2AdainLatent(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent, reference, factor, per_frame) -> io.NodeOutput:
-        samples = _any_samples(latent, "latent")
-        modality = VIDEO if samples.ndim == 5 else AUDIO
+        check_widgets(cls, factor=factor)
+        samples, modality = any_latent_samples(latent, "latent")
         other = latent_samples(reference, modality, "reference").to(samples.device)
         return io.NodeOutput({**latent, "samples": adain(samples, other, factor, per_frame=per_frame)})
 
@@ -117,7 +125,9 @@ class LTX2StatNormLatent(io.ComfyNode):
             description="Gives every channel of a latent a chosen mean and deviation, measured without its outliers.",
             inputs=[
                 io.Latent.Input("latent", tooltip="Video or audio latent."),
-                io.Float.Input("mean", default=0.0, min=-10.0, max=10.0, step=0.01, tooltip="Mean of each channel."),
+                io.Float.Input(
+                    "mean", default=0.0, min=-10.0, max=10.0, step=0.01, tooltip="Mean of each channel; 0 is usual."
+                ),
                 io.Float.Input(
                     "deviation", default=1.0, min=0.01, max=10.0, step=0.01, tooltip="Standard deviation; 1 is usual."
                 ),
@@ -127,7 +137,7 @@ class LTX2StatNormLatent(io.ComfyNode):
                     min=50.0,
                     max=100.0,
                     step=0.5,
-                    tooltip="Share of the values that is measured, in percent; the outermost are left out.",
+                    tooltip="Share of the values that is measured, in percent; the outermost are left out. Good: 95.",
                 ),
                 io.Float.Input(
                     "factor",
@@ -135,7 +145,7 @@ class LTX2StatNormLatent(io.ComfyNode):
                     min=-10.0,
                     max=10.0,
                     step=0.05,
-                    tooltip="0 = unchanged, 1 = the chosen statistics.",
+                    tooltip="0 = unchanged, 1 = the chosen statistics; between, a mixture.",
                 ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="The changed latent.")],
@@ -143,14 +153,16 @@ class LTX2StatNormLatent(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent, mean, deviation, percentile, factor) -> io.NodeOutput:
-        samples = _any_samples(latent, "latent")
-        check_between("percentile", percentile, 50.0, 100.0)
+        check_widgets(cls, mean=mean, deviation=deviation, percentile=percentile, factor=factor)
+        samples, _ = any_latent_samples(latent, "latent")
         return io.NodeOutput({**latent, "samples": normalize_statistics(samples, mean, deviation, percentile, factor)})
 
 
-def _any_samples(latent, input_name: str):
-    dimensions = getattr(latent.get("samples"), "ndim", 0) if isinstance(latent, dict) else 0
-    return latent_samples(latent, AUDIO if dimensions == 4 else VIDEO, input_name)
+def require_corrections(corrections: Any) -> Corrections:
+    """The corrections on an optional input; none when nothing is connected."""
+    if corrections is None:
+        return Corrections()
+    return require(corrections, Corrections, "corrections", "'LTX-2 Step Correction'")
 
 
 NODES = [LTX2StepCorrection, LTX2AdainLatent, LTX2StatNormLatent]

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..ltx_core_impl.model.video_vae import decode_video
-from . import components
+from ..ltx_core_impl.components.noisers import seeded_generators
+from ..ltx_core_impl.model.video_vae import DiffusionVideoDecoder, decode_video
+from . import components, host
 from .checks import InputError, latent_samples, require_handle
 from .geometry import video_geometry
 from .handles import ComponentHandle
@@ -48,20 +49,36 @@ class Clips:
 
     @contextmanager
     def decoder(
-        self, sizes: TileSizes, noise_seed: int, auto_tiles: bool = True, precise: bool = False
+        self, sizes: TileSizes, noise_seed: int, auto_tiles: bool = True, precise: bool = False, steps: int = 0
     ) -> Iterator[Callable[[int, torch.dtype], Iterator[Tensor]]]:
         """Gives ``decode(clip number, dtype) -> chunks (f, H, W, 3)``: uint8, or [0, 1] for a floating dtype.
 
-        ``precise`` computes in float32. Raises ValueError when the tiles do not suit the decoder.
+        ``precise`` computes in float32; ``steps`` of a diffusion decoder, 0 for its own. Raises ValueError when the
+        tiles do not suit the decoder.
         """
         plan = decode_plan(self.handle, tuple(self.samples.shape[2:]), sizes, auto_tiles)
-        dtype = torch.float32 if precise else None
         memory = plan.working_memory * (2 if precise else 1)
-        with components.video_decoder(self.handle, memory, dtype=dtype) as decoder:
+        with components.video_decoder(self.handle, memory, dtype=torch.float32 if precise else None) as decoder:
+            if steps and isinstance(decoder, DiffusionVideoDecoder):
+                decoder = decoder.with_steps(steps)
 
             def decode(clip: int, dtype: torch.dtype) -> Iterator[Tensor]:
                 latent = components.like(self.samples[clip : clip + 1], decoder)
-                generator = torch.Generator().manual_seed(noise_seed + clip)
+                generator = seeded_generators(noise_seed + clip)
                 return decode_video(latent, decoder, plan.tiling, generator=generator, dtype=dtype)
 
             yield decode
+
+    def decoded(self, sizes: TileSizes, noise_seed: int, **options: Any) -> Iterator[tuple[slice, Tensor]]:
+        """All clips, one after the other: float32 chunks ``(f, H, W, 3)``, each with its place among all frames.
+
+        ``options`` are those of `decoder`. The node shows how far it is.
+        """
+        progress = host.Progress(self.count * self.frames)
+        filled = 0
+        with self.decoder(sizes, noise_seed, **options) as decode:
+            for clip in range(self.count):
+                for chunk in decode(clip, torch.float32):
+                    yield slice(filled, filled + len(chunk)), chunk
+                    filled += len(chunk)
+                    progress(filled)

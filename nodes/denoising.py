@@ -23,9 +23,8 @@ from ..ltx_core_impl.sampling.stage import StageModality
 from ..ltx_core_impl.sampling.tiled_denoiser import TiledDenoiser
 from ..ltx_core_impl.sampling.token_parts import Parts, temporal_windows
 from ..ltx_core_impl.sampling.windowed_loop import WindowedLoop
-from .checks import InputError
 from .guidance import as_perturbation
-from .handles import Context, Corrections, Guidance, GuidanceSchedule, Guider, Windows, describe
+from .handles import Context, Corrections, Guidance, GuidanceSchedule, Guider, Windows
 
 
 class Tools(NamedTuple):
@@ -114,26 +113,6 @@ class Denoising:
             params = {bound: MultiModalGuiderParams(**vars(one)) for bound, one in guidance.ranges}
             return MultiModalGuiderFactory(params, negative_context=negative)
         return MultiModalGuider(MultiModalGuiderParams(**vars(guidance)), negative_context=negative)
-
-
-def check_windows(windows: Windows | None, tools: Tools) -> Windows:
-    """The windows on a wire. Raises `InputError` when they do not suit the run."""
-    if windows is None:
-        return Windows()
-    if not isinstance(windows, Windows):
-        raise InputError(f"windows needs 'LTX-2 Context Windows' or 'LTX-2 Spatial Tiles'; it got {describe(windows)}.")
-    if tools.video is None:
-        raise InputError("windows divides a clip by its picture, but video_latent is not connected. Disconnect one.")
-    return windows
-
-
-def check_corrections(corrections: Corrections | None) -> Corrections:
-    """The corrections on a wire. Raises `InputError` for anything else."""
-    if corrections is None:
-        return Corrections()
-    if not isinstance(corrections, Corrections):
-        raise InputError(f"corrections needs 'LTX-2 Step Correction'; it got {describe(corrections)}.")
-    return corrections
 
 
 def tiles_of(windows: Windows, tools: VideoLatentTools | None) -> list[LatentTile]:

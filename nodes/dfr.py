@@ -20,11 +20,12 @@ from ..ltx_core_impl.sampling.dfr_rounds import (
     tile_slots,
 )
 from . import sockets
-from .checks import InputError, check_between, check_frames, latent_samples, message_or_true, require_handle
+from .checks import InputError, check_frames, check_widgets, latent_samples, message_or_true, optional_handle
 from .geometry import video_geometry
 from .handles import Guides, describe
+from .inputs import MAX_LENGTH, fraction_input, unusual_video_vae_input
 from .keyframes import keyframes_by_frame, keyframes_latent
-from .latents import MAX_LENGTH, SeededNoise
+from .latents import SeededNoise, require_seed
 from .pictures import clip_of, frame_rate_of
 
 CATEGORY = "LTX-2/DFR"
@@ -64,14 +65,14 @@ class LTX2DFRCanvas(io.ComfyNode):
                     min=9,
                     max=MAX_LENGTH,
                     step=8,
-                    tooltip="Frames wanted, 8k + 1, before the temporal rounds double their number.",
+                    tooltip="Frames wanted, 8k + 1 (121), before the temporal rounds double their number.",
                 ),
                 io.Int.Input(
                     "temporal_rounds",
                     default=0,
                     min=0,
                     max=MAX_ROUNDS,
-                    tooltip="How often the frame rate is doubled afterwards; only decides output_length.",
+                    tooltip="How often the frame rate is doubled afterwards, 0 to 2; only decides output_length.",
                 ),
             ],
             outputs=[
@@ -88,13 +89,11 @@ class LTX2DFRCanvas(io.ComfyNode):
     def validate_inputs(cls, length, temporal_rounds) -> bool | str:
         return message_or_true(lambda: cls._check(length, temporal_rounds))
 
-    @staticmethod
-    def _check(length: int | None, temporal_rounds: int | None) -> None:
+    @classmethod
+    def _check(cls, length: int | None, temporal_rounds: int | None) -> None:
+        check_widgets(cls, length=length, temporal_rounds=temporal_rounds)
         if length is not None:
-            check_between("length", length, 9, MAX_LENGTH)
             check_frames(length, video_geometry(None).scale.time)
-        if temporal_rounds is not None:
-            check_between("temporal_rounds", temporal_rounds, 0, MAX_ROUNDS)
 
     @classmethod
     def execute(cls, length, temporal_rounds) -> io.NodeOutput:
@@ -120,7 +119,13 @@ class LTX2DFRTile(io.ComfyNode):
                 io.Latent.Input("video_latent", tooltip="The clip after the temporal upscaler."),
                 io.Latent.Input("keyframes", tooltip="Keyframes of the stage or round before."),
                 io.Noise.Input("noise", tooltip="From 'LTX-2 Latent Noise'; each tile makes its own noise of it."),
-                io.Int.Input("temporal_round", default=1, min=1, max=MAX_ROUNDS, tooltip="1: the first doubling."),
+                io.Int.Input(
+                    "temporal_round",
+                    default=1,
+                    min=1,
+                    max=MAX_ROUNDS,
+                    tooltip="1 = the first doubling of the frame rate, 2 = the second.",
+                ),
                 io.Int.Input(
                     "tile",
                     default=0,
@@ -129,20 +134,15 @@ class LTX2DFRTile(io.ComfyNode):
                     tooltip="Number of the tile, from 0: two in round 1, four in round 2. Of a clip too short for "
                     "so many, the last ones are spare: a single frame that 'LTX-2 DFR Join' leaves out.",
                 ),
-                io.Float.Input(
+                fraction_input(
                     "anchor_strength",
-                    default=ANCHOR_STRENGTH,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="How strongly the keyframes hold the clip. 0.95 as in the reference.",
+                    ANCHOR_STRENGTH,
+                    "How strongly the keyframes hold the clip. 0.95 as in the reference.",
                 ),
                 sockets.Guides.Input(
                     "guides", optional=True, tooltip="Image guides of the second stage; they move with their frames."
                 ),
-                sockets.VideoVAE.Input(
-                    "video_vae", optional=True, tooltip="For checkpoints whose latents differ from the published sizes."
-                ),
+                unusual_video_vae_input(),
             ],
             outputs=[
                 io.Latent.Output(display_name="video_latent", tooltip="The tile, for 'LTX-2 Sampler'."),
@@ -155,16 +155,9 @@ class LTX2DFRTile(io.ComfyNode):
     def validate_inputs(cls, temporal_round, tile, anchor_strength) -> bool | str:
         return message_or_true(lambda: cls._check(temporal_round, tile, anchor_strength))
 
-    @staticmethod
-    def _check(temporal_round: int | None, tile: int | None, anchor_strength: float | None) -> None:
-        ranges = {
-            "temporal_round": (temporal_round, 1, MAX_ROUNDS),
-            "tile": (tile, 0, MAX_TILES - 1),
-            "anchor_strength": (anchor_strength, 0.0, 1.0),
-        }
-        for name, (value, low, high) in ranges.items():
-            if value is not None:
-                check_between(name, value, low, high)
+    @classmethod
+    def _check(cls, temporal_round: int | None, tile: int | None, anchor_strength: float | None) -> None:
+        check_widgets(cls, temporal_round=temporal_round, tile=tile, anchor_strength=anchor_strength)
         if None not in (temporal_round, tile) and tile >= 2**temporal_round:
             raise InputError(
                 f"tile is {tile}; round {temporal_round} has {2**temporal_round} tiles, 0 to {2**temporal_round - 1}."
@@ -175,11 +168,9 @@ class LTX2DFRTile(io.ComfyNode):
         cls, video_latent, keyframes, noise, temporal_round, tile, anchor_strength, guides=None, video_vae=None
     ) -> io.NodeOutput:
         cls._check(temporal_round, tile, anchor_strength)
-        if video_vae is not None:
-            require_handle(video_vae, "video_vae", "video_vae")
-        if not isinstance(getattr(noise, "seed", None), int):
-            raise InputError(f"noise needs 'LTX-2 Latent Noise'; it got {describe(noise)}.")
-        clip, rate = clip_of(video_latent, video_vae), frame_rate_of(video_latent)
+        seed = require_seed(noise)
+        clip = clip_of(video_latent, optional_handle(video_vae, "video_vae"))
+        rate = frame_rate_of(video_latent)
         anchors = doubled(keyframes_by_frame(keyframes, "keyframes"))
         tiles = dfr_tiles(_canvas(clip.frames, anchors, temporal_round), temporal_round, clip.scale.time)
         chosen = tiles[tile] if tile < len(tiles) else None
@@ -194,7 +185,7 @@ class LTX2DFRTile(io.ComfyNode):
             )
         place = Place(chosen, number=tile, count=len(tiles), frame_rate=rate)
         latent = {**video_latent, "samples": part, "frame_rate": min(rate, MAX_CONDITIONING_FPS), PLACE: place}
-        start, loop = dfr_tile_seeds(noise.seed, temporal_round, tile)
+        start, loop = dfr_tile_seeds(seed, temporal_round, tile)
         return io.NodeOutput(latent, Guides(video=items), SeededNoise(seed=start, loop_seed=loop))
 
 

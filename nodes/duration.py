@@ -6,9 +6,10 @@ from comfy_api.latest import io
 
 from ..ltx_core_impl.sampling.grid import frames_for_duration
 from . import components, host, sockets
-from .checks import InputError, check_between, check_frame_rate, message_or_true, require_context
+from .checks import InputError, check_frame_rate, check_widgets, message_or_true, require_context
 from .geometry import video_geometry
 from .handles import ComponentHandle
+from .inputs import frame_rate_input
 from .versions import check_context_fits
 
 CATEGORY = "LTX-2/text"
@@ -37,14 +38,7 @@ class LTX2DurationPredictor(io.ComfyNode):
                     tooltip="File in models/model_patches: ltx-2.5-duration-head-bf16.safetensors.",
                 ),
                 sockets.Context.Input("context", tooltip="The encoded prompt, from 'LTX-2 Text Encode'."),
-                io.Float.Input(
-                    "frame_rate",
-                    default=24.0,
-                    min=0.01,
-                    max=1000.0,
-                    step=0.01,
-                    tooltip="Frames per second of the clip; the same as in 'LTX-2 Empty Latents'.",
-                ),
+                frame_rate_input("Frames per second of the clip; the same as in 'LTX-2 Empty Latents'."),
                 seconds("min_seconds", 1.0, "The clip is at least this long, in seconds."),
                 seconds("max_seconds", 20.0, "The clip is at most this long, in seconds; 20 is what LTX-2.5 can do."),
             ],
@@ -59,10 +53,20 @@ class LTX2DurationPredictor(io.ComfyNode):
         def check() -> None:
             if duration_head is not None:
                 cls._handle(duration_head)
-            if None not in (frame_rate, min_seconds, max_seconds):
-                _check_range(frame_rate, min_seconds, max_seconds)
+            cls._check(frame_rate, min_seconds, max_seconds)
 
         return message_or_true(check)
+
+    @classmethod
+    def _check(cls, frame_rate: float | None, min_seconds: float | None, max_seconds: float | None) -> None:
+        check_widgets(cls, min_seconds=min_seconds, max_seconds=max_seconds)
+        if frame_rate is not None:
+            check_frame_rate(frame_rate)
+        if None not in (min_seconds, max_seconds) and min_seconds > max_seconds:
+            raise InputError(
+                f"min_seconds is {min_seconds}, max_seconds {max_seconds}; the minimum must not be above the maximum. "
+                f"Set min_seconds to at most {max_seconds}."
+            )
 
     @classmethod
     def fingerprint_inputs(cls, duration_head, **_) -> str:
@@ -77,7 +81,7 @@ class LTX2DurationPredictor(io.ComfyNode):
     @classmethod
     def execute(cls, duration_head, context, frame_rate, min_seconds, max_seconds) -> io.NodeOutput:
         handle = host.intern(cls._handle(duration_head))
-        _check_range(frame_rate, min_seconds, max_seconds)
+        cls._check(frame_rate, min_seconds, max_seconds)
         check_context_fits(require_context(context, "context"), handle, "context")
         with components.duration_head(handle) as head:
             for name, width in (("video", head.video_width), ("audio", head.audio_width)):
@@ -92,17 +96,6 @@ class LTX2DurationPredictor(io.ComfyNode):
         scale = video_geometry(None).scale
         length = frames_for_duration(seconds, frame_rate, scale, min_seconds=min_seconds, max_seconds=max_seconds)
         return io.NodeOutput(length, seconds)
-
-
-def _check_range(frame_rate: float, min_seconds: float, max_seconds: float) -> None:
-    check_frame_rate(frame_rate)
-    check_between("min_seconds", min_seconds, 0.1, MAX_SECONDS)
-    check_between("max_seconds", max_seconds, 0.1, MAX_SECONDS)
-    if min_seconds > max_seconds:
-        raise InputError(
-            f"min_seconds is {min_seconds}, max_seconds {max_seconds}; the minimum must not be above the maximum. "
-            f"Set min_seconds to at most {max_seconds}."
-        )
 
 
 NODES = [LTX2DurationPredictor]

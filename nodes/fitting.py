@@ -11,15 +11,13 @@ from comfy_api.latest import io
 from ..ltx_core_impl.conditioning.noise_mask import grow_mask
 from ..ltx_core_impl.media.clips import fill_masked, fit_frames, fit_waveform, pad_frames, resize_mask
 from ..ltx_core_impl.sampling.grid import snap_frames
-from .checks import InputError, check_between, check_frame_rate, check_frames, check_grid, message_or_true
+from .checks import InputError, check_frame_rate, check_frames, check_grid, check_widgets, message_or_true
 from .geometry import video_geometry
-from .handles import describe
-from .pictures import require_mask, require_pictures
+from .inputs import MAX_LENGTH, MAX_SIDE, frame_rate_input
+from .pictures import SILENCE_RATE, require_mask_for, require_pictures, require_sound
 
 logger = logging.getLogger(__name__)
 CATEGORY = "LTX-2/video"
-MAX_SIDE, MAX_LENGTH = 16384, 16385
-SILENCE_RATE = 48_000
 SOUND_OUTPUT = "The sound, exactly as long as the pictures; silence where there is none."
 
 
@@ -36,14 +34,7 @@ class LTX2FitVideo(io.ComfyNode):
             "sound exactly as long as the picture.",
             inputs=[
                 io.Image.Input("images", tooltip="Frames of any size and number, from 'Get Video Components'."),
-                io.Float.Input(
-                    "frame_rate",
-                    default=24.0,
-                    min=0.01,
-                    max=1000.0,
-                    step=0.01,
-                    tooltip="Frames per second of the clip: connect the fps of 'Get Video Components'.",
-                ),
+                frame_rate_input("Frames per second of the clip: connect the fps of 'Get Video Components'."),
                 io.Int.Input(
                     "width",
                     default=0,
@@ -92,31 +83,36 @@ class LTX2FitVideo(io.ComfyNode):
     def validate_inputs(cls, frame_rate, width, height, multiple, length) -> bool | str:
         return message_or_true(lambda: cls._check(frame_rate, width, height, multiple, length))
 
-    @staticmethod
-    def _check(frame_rate, width, height, multiple, length) -> None:
+    @classmethod
+    def _check(
+        cls,
+        frame_rate: float | None,
+        width: int | None,
+        height: int | None,
+        multiple: int | None,
+        length: int | None,
+    ) -> None:
+        check_widgets(cls, width=width, height=height, multiple=multiple, length=length)
         if frame_rate is not None:
             check_frame_rate(frame_rate)
         if multiple is not None:
-            check_between("multiple", multiple, 32, 256)
             check_grid("multiple", multiple, 32)
-        for name, value in (("width", width), ("height", height)):
-            if value is not None:
-                check_between(name, value, 0, MAX_SIDE)
-                if value and multiple:
+            for name, value in (("width", width), ("height", height)):
+                if value:
                     check_grid(name, value, multiple)
         if length:
-            check_between("length", length, 1, MAX_LENGTH)
             check_frames(length, video_geometry(None).scale.time)
 
     @classmethod
     def execute(cls, images, frame_rate, width, height, multiple, length, audio=None) -> io.NodeOutput:
         cls._check(frame_rate, width, height, multiple, length)
         pictures = require_pictures(images, "images")
-        count = length or snap_frames(len(pictures), video_geometry(None).scale.time)
+        longest = snap_frames(len(pictures), video_geometry(None).scale.time)
+        count = length or longest
         if count > len(pictures):
             raise InputError(
-                f"length is {length}; the clip has only {len(pictures)} frames. Set it to "
-                f"{snap_frames(len(pictures), video_geometry(None).scale.time)}, or 0 for as many as there are."
+                f"length is {length}; the clip has only {len(pictures)} frames. Set it to {longest}, or 0 for as many "
+                "as there are."
             )
         sides = []
         for name, wanted, own in (("height", height, pictures.shape[1]), ("width", width, pictures.shape[2])):
@@ -144,14 +140,7 @@ class LTX2ExtendClip(io.ComfyNode):
             "with 'LTX-2 Retake Region' (outside), and the sampler fills the room.",
             inputs=[
                 io.Image.Input("images", tooltip="The clip to extend, with sides that are multiples of 32."),
-                io.Float.Input(
-                    "frame_rate",
-                    default=24.0,
-                    min=0.01,
-                    max=1000.0,
-                    step=0.01,
-                    tooltip="Frames per second of the clip.",
-                ),
+                frame_rate_input("Frames per second of the clip."),
                 io.Int.Input(
                     "frames_before",
                     default=0,
@@ -182,13 +171,11 @@ class LTX2ExtendClip(io.ComfyNode):
     def validate_inputs(cls, frame_rate, frames_before, frames_after) -> bool | str:
         return message_or_true(lambda: cls._check(frame_rate, frames_before, frames_after))
 
-    @staticmethod
-    def _check(frame_rate, frames_before, frames_after) -> None:
+    @classmethod
+    def _check(cls, frame_rate: float | None, frames_before: int | None, frames_after: int | None) -> None:
+        check_widgets(cls, frames_before=frames_before, frames_after=frames_after)
         if frame_rate is not None:
             check_frame_rate(frame_rate)
-        for name, value in (("frames_before", frames_before), ("frames_after", frames_after)):
-            if value is not None:
-                check_between(name, value, 0, MAX_LENGTH)
         if frames_before == frames_after == 0:
             raise InputError("frames_before and frames_after are both 0: there is nothing to add. Set one of them.")
 
@@ -198,9 +185,10 @@ class LTX2ExtendClip(io.ComfyNode):
         pictures = require_pictures(images, "images")
         total = frames_before + len(pictures) + frames_after
         factor = video_geometry(None).scale.time
-        if snap_frames(total, factor) != total:
-            least = frames_before + len(pictures)
-            below, above = snap_frames(total, factor) - least, snap_frames(total, factor) + factor - least
+        shorter = snap_frames(total, factor)
+        if shorter != total:
+            below = shorter - frames_before - len(pictures)
+            above = below + factor
             better = f"{below} or {above}" if below >= 0 else f"{above}"
             raise InputError(
                 f"{frames_before} new frames, {len(pictures)} given ones and {frames_after} new ones are {total}; a "
@@ -221,9 +209,8 @@ def _sound(audio: Any, seconds: float, offset: float = 0.0, end: float | None = 
     if audio is None:
         logger.warning("The clip has no sound; it is taken as silent.")
         return {"waveform": torch.zeros(1, 2, round(seconds * SILENCE_RATE)), "sample_rate": SILENCE_RATE}
-    if not isinstance(audio, dict) or "waveform" not in audio:
-        raise InputError(f"audio needs a sound (AUDIO); it got {describe(audio)}.")
-    rate, waveform = audio["sample_rate"], audio["waveform"]
+    sound = require_sound(audio)
+    waveform, rate = sound.waveform, sound.sampling_rate
     given = waveform if end is None else waveform[..., : round((end - offset) * rate)]
     return {"waveform": fit_waveform(given, round(seconds * rate), round(offset * rate)), "sample_rate": rate}
 
@@ -260,12 +247,8 @@ class LTX2InpaintFill(io.ComfyNode):
     @classmethod
     def execute(cls, images, mask, grow) -> io.NodeOutput:
         pictures = require_pictures(images, "images")
-        check_between("grow", grow, 0, 1024)
-        marked = require_mask(mask, "mask")
-        if len(marked) not in (1, len(pictures)):
-            raise InputError(
-                f"mask has {len(marked)} frames, images has {len(pictures)}. Give it 1 frame or {len(pictures)}."
-            )
+        check_widgets(cls, grow=grow)
+        marked = require_mask_for(mask, pictures, "mask")
         larger = grow_mask(resize_mask(marked, pictures.shape[1], pictures.shape[2]), grow)
         return io.NodeOutput(fill_masked(pictures, larger), larger)
 

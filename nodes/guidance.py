@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..ltx_core_impl.components.multimodal_guider import MultiModalGuiderParams
 from ..ltx_core_impl.guidance.perturbations import Perturbation, PerturbationConfig, PerturbationType
 from ..ltx_core_impl.presets import HQ_PRESET, LTX_2_3_PRESET, LTX_2_5_PRESET, LTX_2_PRESET
 from . import sockets
-from .checks import InputError, check_between, check_choice, message_or_true, parse_blocks, require_context
-from .handles import Guidance, GuidanceSchedule, Guider, PerturbationChoice, describe
+from .checks import InputError, check_widgets, message_or_true, parse_blocks, require, require_context
+from .handles import Guidance, GuidanceSchedule, Guider, PerturbationChoice
+from .inputs import fraction_input, skip_step_input
 
 CATEGORY = "LTX-2/guidance"
 CUSTOM = "custom"
@@ -64,14 +64,12 @@ class LTX2GuidanceParameters(io.ComfyNode):
                     tooltip="Transformer blocks whose self-attention the STG pass skips: numbers from 0 separated by "
                     "commas, or 'all'. LTX-2: 29, LTX-2.3: 28.",
                 ),
-                io.Float.Input(
+                fraction_input(
                     "rescale",
-                    default=0.7,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="Pulls the guided prediction back to the contrast of the unguided one. 0 = not, 1 = fully; "
+                    0.7,
+                    "Pulls the guided prediction back to the contrast of the unguided one. 0 = not, 1 = fully; "
                     "0.7 prevents over-saturation.",
+                    step=0.05,
                 ),
                 io.Float.Input(
                     "modality_scale",
@@ -82,14 +80,7 @@ class LTX2GuidanceParameters(io.ComfyNode):
                     tooltip="How strongly this modality follows the other one (lip sync, sound effects in time): moves "
                     "away from a pass without audio-video attention. 1 = off, usual value 3.",
                 ),
-                io.Int.Input(
-                    "skip_step",
-                    default=0,
-                    min=0,
-                    max=100,
-                    tooltip="Reuse the last prediction of this modality for this many steps after each computed one. "
-                    "0 = compute every step.",
-                ),
+                skip_step_input(),
             ],
             outputs=[sockets.Guidance.Output(display_name="guidance", tooltip="For 'LTX-2 Guider'.")],
         )
@@ -100,10 +91,12 @@ class LTX2GuidanceParameters(io.ComfyNode):
 
     @classmethod
     def execute(cls, preset, cfg, stg_scale, stg_blocks, rescale, modality_scale, skip_step) -> io.NodeOutput:
-        check_choice("preset", preset, [CUSTOM, *PRESETS])
+        check_widgets(cls, preset=preset)
         if preset != CUSTOM:
-            return io.NodeOutput(_from_params(PRESETS[preset]))
-        check_between("rescale", rescale, 0.0, 1.0)
+            return io.NodeOutput(Guidance(**vars(PRESETS[preset])))
+        check_widgets(
+            cls, cfg=cfg, stg_scale=stg_scale, rescale=rescale, modality_scale=modality_scale, skip_step=skip_step
+        )
         guidance = Guidance(
             cfg_scale=cfg,
             stg_scale=stg_scale,
@@ -120,10 +113,6 @@ def as_perturbation(choices: tuple[PerturbationChoice, ...]) -> PerturbationConf
     if not choices:
         return None
     return PerturbationConfig(tuple(Perturbation(KINDS[choice.kind], blocks=choice.blocks) for choice in choices))
-
-
-def _from_params(params: MultiModalGuiderParams) -> Guidance:
-    return Guidance(**vars(params))
 
 
 class LTX2Perturbation(io.ComfyNode):
@@ -161,7 +150,7 @@ class LTX2Perturbation(io.ComfyNode):
 
     @classmethod
     def execute(cls, kind, blocks, perturbation=()) -> io.NodeOutput:
-        check_choice("kind", kind, list(KINDS))
+        check_widgets(cls, kind=kind)
         parsed = parse_blocks(blocks, "blocks")
         if parsed == ():
             raise InputError("blocks is empty; write block numbers separated by commas, or all.")
@@ -210,11 +199,12 @@ class LTX2Guider(io.ComfyNode):
         for name, guidance in guidances.items():
             if guidance is None:
                 continue
-            if not isinstance(guidance, Guidance | GuidanceSchedule):
-                raise InputError(
-                    f"{name} needs 'LTX-2 Guidance Parameters' or 'LTX-2 Guidance Schedule'; it got "
-                    f"{describe(guidance)}."
-                )
+            require(
+                guidance,
+                Guidance | GuidanceSchedule,
+                name,
+                "'LTX-2 Guidance Parameters' or 'LTX-2 Guidance Schedule'",
+            )
             if guidance.needs_negative and negative is None:
                 raise InputError(
                     f"{name} has a cfg other than 1, which needs a negative prompt, and 'negative' is not "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -11,8 +11,9 @@ from comfy_api.latest import io
 from ..ltx_core_impl.components.multimodal_guider import CFG_RULES
 from ..ltx_core_impl.presets import LTX_2_3_PRESET
 from . import sockets
-from .checks import InputError, check_between, check_choice, message_or_true, parse_blocks
+from .checks import InputError, check_between, check_widgets, message_or_true, parse_blocks, parse_numbers
 from .handles import Guidance, GuidanceSchedule
+from .inputs import skip_step_input
 
 CATEGORY = "LTX-2/guidance"
 _DEFAULT = LTX_2_3_PRESET.video_guidance
@@ -81,67 +82,21 @@ class LTX2GuidanceSchedule(io.ComfyNode):
                     step=0.5,
                     tooltip="For apg: largest norm of the guidance of a clip; 0 = no limit.",
                 ),
-                io.Int.Input(
-                    "skip_step",
-                    default=0,
-                    min=0,
-                    max=100,
-                    tooltip="Reuse the last prediction of this modality for this many steps after each computed one. "
-                    "0 = compute every step.",
-                ),
+                skip_step_input(),
             ],
             outputs=[sockets.Guidance.Output(display_name="guidance", tooltip="For 'LTX-2 Guider'.")],
         )
 
     @classmethod
     def validate_inputs(cls, sigmas, cfg, stg_scale, stg_blocks, rescale, modality_scale, cfg_rule) -> bool | str:
-        lists = (sigmas, cfg, stg_scale, stg_blocks, rescale, modality_scale, cfg_rule)
-        if None in lists:
-            return True
-        return message_or_true(lambda: cls._schedule(*lists, apg_eta=0.0, apg_norm_threshold=0.0, skip_step=0))
+        lists = (sigmas, cfg, stg_scale, stg_blocks, rescale, modality_scale)
 
-    @staticmethod
-    def _schedule(
-        sigmas: str,
-        cfg: str,
-        stg_scale: str,
-        stg_blocks: str,
-        rescale: str,
-        modality_scale: str,
-        cfg_rule: str,
-        apg_eta: float,
-        apg_norm_threshold: float,
-        skip_step: int,
-    ) -> GuidanceSchedule:
-        bounds = _numbers("sigmas", sigmas, 0.0, 1.0)
-        if any(later >= earlier for earlier, later in pairwise(bounds)):
-            raise InputError(f"sigmas is '{sigmas}'; the ends of the ranges must fall, for example 1.0, 0.9, 0.5.")
-        count = len(bounds)
-        check_choice("cfg_rule", cfg_rule, list(CFG_RULES))
-        scales = _for_each("cfg", _numbers("cfg", cfg, 0.0, 100.0), count)
-        stg_scales = _for_each("stg_scale", _numbers("stg_scale", stg_scale, 0.0, 100.0), count)
-        rescales = _for_each("rescale", _numbers("rescale", rescale, 0.0, 1.0), count)
-        modality_scales = _for_each("modality_scale", _numbers("modality_scale", modality_scale, 0.0, 100.0), count)
-        blocks = _for_each("stg_blocks", [parse_blocks(part) for part in stg_blocks.split(";")], count)
-        return GuidanceSchedule(
-            tuple(
-                (
-                    bounds[index],
-                    Guidance(
-                        cfg_scale=scales[index],
-                        stg_scale=stg_scales[index],
-                        stg_blocks=blocks[index],
-                        rescale_scale=rescales[index],
-                        modality_scale=modality_scales[index],
-                        skip_step=skip_step,
-                        cfg_rule=cfg_rule,
-                        apg_eta=apg_eta,
-                        apg_norm_threshold=apg_norm_threshold,
-                    ),
-                )
-                for index in range(count)
-            )
-        )
+        def check() -> None:
+            check_widgets(cls, cfg_rule=cfg_rule)
+            if None not in lists:
+                _schedule(*lists, Guidance())
+
+        return message_or_true(check)
 
     @classmethod
     def execute(
@@ -157,32 +112,36 @@ class LTX2GuidanceSchedule(io.ComfyNode):
         apg_norm_threshold,
         skip_step,
     ) -> io.NodeOutput:
-        check_between("skip_step", skip_step, 0, 100)
-        return io.NodeOutput(
-            cls._schedule(
-                sigmas,
-                cfg,
-                stg_scale,
-                stg_blocks,
-                rescale,
-                modality_scale,
-                cfg_rule,
-                apg_eta=apg_eta,
-                apg_norm_threshold=apg_norm_threshold,
-                skip_step=skip_step,
-            )
-        )
+        same_everywhere = {
+            "cfg_rule": cfg_rule,
+            "apg_eta": apg_eta,
+            "apg_norm_threshold": apg_norm_threshold,
+            "skip_step": skip_step,
+        }
+        check_widgets(cls, **same_everywhere)
+        common = Guidance(**same_everywhere)
+        return io.NodeOutput(_schedule(sigmas, cfg, stg_scale, stg_blocks, rescale, modality_scale, common))
 
 
-def parse_numbers(name: str, text: str) -> list[float]:
-    """Numbers from a widget, separated by commas. Raises `InputError` for anything else."""
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or not all(map(math.isfinite, numbers)):
-        raise InputError(f"{name} is '{text}'; write numbers separated by commas, for example 1, 0.5.")
-    return numbers
+def _schedule(
+    sigmas: str, cfg: str, stg_scale: str, stg_blocks: str, rescale: str, modality_scale: str, common: Guidance
+) -> GuidanceSchedule:
+    """The lists of the widgets, one `Guidance` for each range; ``common`` has what is the same in all of them."""
+    bounds = _numbers("sigmas", sigmas, 0.0, 1.0)
+    if any(later >= earlier for earlier, later in pairwise(bounds)):
+        raise InputError(f"sigmas is '{sigmas}'; the ends of the ranges must fall, for example 1.0, 0.9, 0.5.")
+    count = len(bounds)
+    values = zip(
+        _for_each("cfg", _numbers("cfg", cfg, 0.0, 100.0), count),
+        _for_each("stg_scale", _numbers("stg_scale", stg_scale, 0.0, 100.0), count),
+        _for_each("stg_blocks", [parse_blocks(part) for part in stg_blocks.split(";")], count),
+        _for_each("rescale", _numbers("rescale", rescale, 0.0, 1.0), count),
+        _for_each("modality_scale", _numbers("modality_scale", modality_scale, 0.0, 100.0), count),
+        strict=True,
+    )
+    names = ("cfg_scale", "stg_scale", "stg_blocks", "rescale_scale", "modality_scale")
+    ranges = (replace(common, **dict(zip(names, one, strict=True))) for one in values)
+    return GuidanceSchedule(tuple(zip(bounds, ranges, strict=True)))
 
 
 def _numbers(name: str, text: str, low: float, high: float) -> list[float]:

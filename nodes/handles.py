@@ -221,6 +221,8 @@ def describe(value: Any) -> str:
     """A short name for whatever arrived on a wire, for messages."""
     if isinstance(value, (ComponentHandle, MissingComponent)):
         return f"the {value.component.replace('_', ' ')} of {value.file.name}"
+    if value is None:
+        return "nothing"
     if isinstance(value, dict) and "samples" in value:
         return f"a latent of shape {tuple(value['samples'].shape)}"
     return type(value).__name__

@@ -8,15 +8,15 @@ from comfy_api.latest import io, ui
 from ..ltx_core_impl.media import tone_mapped, write_exr
 from ..ltx_core_impl.model.video_vae.hdr import ACESCCT, logc3_decompress
 from . import host, host_files, sockets
-from .checks import InputError, check_between, check_choice, message_or_true
+from .checks import InputError, check_widgets, message_or_true
 from .decoding import Clips
-from .handles import describe
-from .vae_tiling import TileSizes
-from .video_vae import check_tiling, tiling_inputs
+from .inputs import MAX_SIDE, noise_seed_input, tiling_inputs
+from .pictures import require_pictures
+from .vae_tiling import TileSizes, check_tiling
 
 CATEGORY = "LTX-2/video"
 CURVES = {"LogC3": logc3_decompress, "ACEScct": ACESCCT.to_linear}
-MAX_SIDE, MAX_STOPS = 16384, 20.0
+MAX_STOPS = 20.0
 
 
 class LTX2HDRDecode(io.ComfyNode):
@@ -54,19 +54,18 @@ class LTX2HDRDecode(io.ComfyNode):
                     default=0,
                     min=0,
                     max=MAX_SIDE,
-                    tooltip="Width to cut the pictures back to, from the left, after a source was padded; 0 = not.",
+                    tooltip="Width in pixels to cut the pictures back to, from the left, after a source was padded; "
+                    "0 = not.",
                 ),
                 io.Int.Input(
-                    "crop_height", default=0, min=0, max=MAX_SIDE, tooltip="The same for the height, from the top."
-                ),
-                *tiling_inputs(1280, 256, 32, 16, "decode"),
-                io.Int.Input(
-                    "noise_seed",
+                    "crop_height",
                     default=0,
                     min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    tooltip="Seed of the noise that some decoders start from or add; most ignore it.",
+                    max=MAX_SIDE,
+                    tooltip="The same for the height in pixels, from the top.",
                 ),
+                *tiling_inputs(1280, 256, 32, 16, "decode"),
+                noise_seed_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -80,7 +79,7 @@ class LTX2HDRDecode(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, tile_size, tile_overlap, temporal_size, temporal_overlap) -> bool | str:
-        return check_tiling(tile_size, tile_overlap, temporal_size, temporal_overlap)
+        return message_or_true(lambda: check_tiling(tile_size, tile_overlap, temporal_size, temporal_overlap))
 
     @classmethod
     def execute(
@@ -97,8 +96,7 @@ class LTX2HDRDecode(io.ComfyNode):
         temporal_overlap,
         noise_seed,
     ) -> io.NodeOutput:
-        check_choice("curve", curve, list(CURVES))
-        check_between("exposure", exposure, -MAX_STOPS, MAX_STOPS)
+        check_widgets(cls, curve=curve, exposure=exposure, crop_width=crop_width, crop_height=crop_height)
         clips = Clips.of(video_latent, video_vae)
         height, width = crop_height or clips.height, crop_width or clips.width
         if height > clips.height or width > clips.width:
@@ -108,17 +106,10 @@ class LTX2HDRDecode(io.ComfyNode):
             )
         hdr = torch.empty(clips.count * clips.frames, height, width, 3, device=host.output_device())
         preview = torch.empty_like(hdr)
-        progress = host.Progress(len(hdr))
         sizes = TileSizes(tile_size, tile_overlap, temporal_size, temporal_overlap)
-        filled = 0
-        with clips.decoder(sizes, noise_seed, precise=True) as decode:
-            for clip in range(clips.count):
-                for chunk in decode(clip, torch.float32):
-                    part = slice(filled, filled + len(chunk))
-                    hdr[part] = CURVES[curve](chunk[:, :height, :width])
-                    preview[part] = tone_mapped(hdr[part], exposure)
-                    filled += len(chunk)
-                    progress(filled)
+        for part, chunk in clips.decoded(sizes, noise_seed, precise=True):
+            hdr[part] = CURVES[curve](chunk[:, :height, :width])
+            preview[part] = tone_mapped(hdr[part], exposure)
         return io.NodeOutput(hdr, preview)
 
 
@@ -157,14 +148,13 @@ class LTX2SaveEXR(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, filename_prefix, half) -> io.NodeOutput:
-        if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[-1] != 3:
-            raise InputError(f"images needs pictures (frames, height, width, 3 colours); it got {describe(images)}.")
-        folder = host_files.new_folder(filename_prefix, images.shape[2], images.shape[1])
-        progress = host.Progress(len(images))
-        for index, picture in enumerate(images):
+        pictures = require_pictures(images, "images")
+        folder = host_files.new_folder(filename_prefix, pictures.shape[2], pictures.shape[1])
+        progress = host.Progress(len(pictures))
+        for index, picture in enumerate(pictures):
             write_exr(folder / f"frame_{index:05d}.exr", picture, half=half)
             progress(index + 1)
-        return io.NodeOutput(str(folder), ui=ui.PreviewText(f"{len(images)} EXR files in {folder}"))
+        return io.NodeOutput(str(folder), ui=ui.PreviewText(f"{len(pictures)} EXR files in {folder}"))
 
 
 NODES = [LTX2HDRDecode, LTX2SaveEXR]

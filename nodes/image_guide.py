@@ -9,9 +9,11 @@ from torch import Tensor
 from ..ltx_core_impl.conditioning.video_items import VideoConditionByKeyframeIndex, VideoConditionByLatentIndex
 from ..ltx_core_impl.media import conditioning_image, conditioning_video, h264_round_trip
 from ..ltx_core_impl.presets import preset_for_version
-from . import components, host, sockets
-from .checks import InputError, check_between, check_frames, message_or_true, require_handle
+from . import sockets
+from .checks import InputError, check_frames, check_widgets, message_or_true, require_handle
+from .encoding import encoded_video
 from .handles import ComponentHandle, Guides
+from .inputs import fraction_input, guides_input, guides_output, target_input
 from .pictures import Clip, as_bytes, clip_of, require_pictures
 
 CATEGORY = "LTX-2/guides"
@@ -37,9 +39,7 @@ class LTX2ImageGuide(io.ComfyNode):
                     "frame 0 also the 8k + 1 first frames of the clip.",
                 ),
                 sockets.VideoVAE.Input("video_vae", tooltip="The VAE of the model; it encodes the picture."),
-                io.Latent.Input(
-                    "video_latent", tooltip="The latent that will be sampled; it tells the size and length of the clip."
-                ),
+                target_input(),
                 io.Int.Input(
                     "frame_index",
                     default=0,
@@ -47,13 +47,10 @@ class LTX2ImageGuide(io.ComfyNode):
                     max=MAX_FRAME,
                     tooltip="Frame that shows the picture: 0 is the first, -1 the last, -2 the one before it.",
                 ),
-                io.Float.Input(
+                fraction_input(
                     "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="1: the frame is the picture. Less leaves freedom, for example more motion: 0.7. 0: none.",
+                    1.0,
+                    "1: the frame is the picture. Less leaves freedom, for example more motion: 0.7. 0: none.",
                 ),
                 io.Int.Input(
                     "crf",
@@ -70,28 +67,21 @@ class LTX2ImageGuide(io.ComfyNode):
                     tooltip="Frame 0 only. Off: the picture replaces the first frame (image to video). On: it stands "
                     "beside the clip as the other frames' pictures always do (keyframe interpolation).",
                 ),
-                sockets.Guides.Input("guides", optional=True, tooltip="Guides to add this one to."),
+                guides_input(),
             ],
-            outputs=[sockets.Guides.Output(display_name="guides", tooltip="For 'LTX-2 Sampler' or the next guide.")],
+            outputs=[guides_output()],
         )
 
     @classmethod
     def validate_inputs(cls, strength, crf) -> bool | str:
-        return message_or_true(lambda: cls._check(strength, crf))
-
-    @staticmethod
-    def _check(strength: float | None, crf: int | None) -> None:
-        if strength is not None:
-            check_between("strength", strength, 0.0, 1.0)
-        if crf is not None:
-            check_between("crf", crf, MODEL_DEFAULT, 51)
+        return message_or_true(lambda: check_widgets(cls, strength=strength, crf=crf))
 
     @classmethod
     def execute(
         cls, image, video_vae, video_latent, frame_index, strength, crf, as_keyframe, guides=None
     ) -> io.NodeOutput:
         handle = require_handle(video_vae, "video_vae", "video_vae")
-        cls._check(strength, crf)
+        check_widgets(cls, strength=strength, crf=crf)
         clip = clip_of(video_latent, handle)
         pictures = require_pictures(image, "image")
         guides = guides or Guides()
@@ -157,8 +147,7 @@ def _encoded(pictures: Tensor, handle: ComponentHandle, clip: Clip, crf: int) ->
     else:
         degraded = [h264_round_trip(frame, crf) for frame in frames]
         video = conditioning_video(torch.stack(degraded), clip.height, clip.width)
-    with components.video_encoder(handle, pixels=video[0, 0].numel()) as encoder:
-        return encoder(components.like(video, encoder)).float().to(host.output_device())
+    return encoded_video(video, handle)
 
 
 NODES = [LTX2ImageGuide]

@@ -17,8 +17,16 @@ from ..ltx_core_impl.conditioning.keyframe_slots import (
 )
 from ..ltx_core_impl.conditioning.video_items import VideoConditionByReferenceLatent
 from . import sockets
-from .checks import InputError, check_between, latent_samples, message_or_true, require_handle
+from .checks import InputError, check_widgets, latent_samples, message_or_true, optional_handle, require_handle
 from .handles import Guides, describe
+from .inputs import (
+    guides_input,
+    guides_output,
+    ic_lora_model_input,
+    reference_strength_input,
+    target_input,
+    unusual_video_vae_input,
+)
 from .pictures import Clip, clip_of
 from .reference import reference_factors
 
@@ -60,9 +68,7 @@ class LTX2KeyframeSlots(io.ComfyNode):
             "than the frames of a moving latent, and what later stages can hold on to. Only for LTX-2.5. Put it after "
             "all image guides; a run takes one of these.",
             inputs=[
-                io.Latent.Input(
-                    "video_latent", tooltip="The latent that will be sampled; it tells the length of the clip."
-                ),
+                target_input("length"),
                 io.Int.Input(
                     "count",
                     default=1,
@@ -81,10 +87,8 @@ class LTX2KeyframeSlots(io.ComfyNode):
                     optional=True,
                     tooltip="Keyframes of an earlier stage, of the size of this clip, to be refined at their frames.",
                 ),
-                sockets.VideoVAE.Input(
-                    "video_vae", optional=True, tooltip="For checkpoints whose latents differ from the published sizes."
-                ),
-                sockets.Guides.Input("guides", optional=True, tooltip="Guides to add the slots to."),
+                unusual_video_vae_input(),
+                guides_input(),
             ],
             outputs=[sockets.Guides.Output(display_name="guides", tooltip="For 'LTX-2 Sampler'.")],
         )
@@ -92,8 +96,7 @@ class LTX2KeyframeSlots(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, count, frames) -> bool | str:
         def check() -> None:
-            if count is not None:
-                check_between("count", count, 1, MAX_COUNT)
+            check_widgets(cls, count=count)
             if frames is not None:
                 parse_frames(frames)
 
@@ -101,27 +104,19 @@ class LTX2KeyframeSlots(io.ComfyNode):
 
     @classmethod
     def execute(cls, video_latent, count, frames, keyframes=None, video_vae=None, guides=None) -> io.NodeOutput:
-        if video_vae is not None:
-            require_handle(video_vae, "video_vae", "video_vae")
-        check_between("count", count, 1, MAX_COUNT)
-        clip, guides = clip_of(video_latent, video_vae), guides or Guides()
+        check_widgets(cls, count=count)
+        clip, guides = clip_of(video_latent, optional_handle(video_vae, "video_vae")), guides or Guides()
         if any(isinstance(item, VideoGeneratedKeyframeSlots) for item in guides.video):
             raise InputError("guides holds keyframe slots already; name all frames in one 'LTX-2 Keyframe Slots'.")
         content = None
         chosen = parse_frames(frames)
         if keyframes is not None:
             own = keyframes_by_frame(keyframes, "keyframes")
-            chosen = chosen or tuple(own)
-            if len(chosen) != len(own):
-                raise InputError(f"frames names {len(chosen)} frames, keyframes holds {len(own)}. Leave frames empty.")
             content = join_keyframes(list(own.values()))
+            chosen = chosen or tuple(own)
+            _check_content(content, len(chosen), clip)
         chosen = chosen or tuple(spread_keyframes(count, clip.frames))
         _check_inside(chosen, clip)
-        if content is not None and content.shape[-2:] != (clip.latent.height, clip.latent.width):
-            raise InputError(
-                f"keyframes are {content.shape[-1] * clip.scale.width} x {content.shape[-2] * clip.scale.height}; the "
-                f"clip is {clip.width} x {clip.height}. Upscale them with 'LTX-2 Latent Upscale' as the clip was."
-            )
         return io.NodeOutput(guides.with_video(VideoGeneratedKeyframeSlots(chosen, initial_keyframes=content)))
 
 
@@ -138,31 +133,22 @@ class LTX2ReferenceLatentGuide(io.ComfyNode):
             "encoding it: for the detailing LoRA of LTX-2.5 the first stage's clip, half as large.",
             inputs=[
                 io.Latent.Input("reference", tooltip="The latent to follow, for example the first stage's result."),
-                sockets.Model.Input(
-                    "model", tooltip="The model with the IC-LoRA; the LoRA file says how small the reference must be."
-                ),
-                io.Latent.Input("video_latent", tooltip="The latent that will be sampled; it tells the size."),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="How clean the reference is shown: 1 = as it is; less mixes it with noise.",
-                ),
-                sockets.Guides.Input("guides", optional=True, tooltip="Guides to add this one to."),
+                ic_lora_model_input(),
+                target_input("size"),
+                reference_strength_input(),
+                guides_input(),
             ],
-            outputs=[sockets.Guides.Output(display_name="guides", tooltip="For 'LTX-2 Sampler' or the next guide.")],
+            outputs=[guides_output()],
         )
 
     @classmethod
     def validate_inputs(cls, strength) -> bool | str:
-        return message_or_true(lambda: strength is None or check_between("strength", strength, 0.0, 1.0))
+        return message_or_true(lambda: check_widgets(cls, strength=strength))
 
     @classmethod
     def execute(cls, reference, model, video_latent, strength, guides=None) -> io.NodeOutput:
         handle = require_handle(model, "transformer", "model")
-        check_between("strength", strength, 0.0, 1.0)
+        check_widgets(cls, strength=strength)
         samples = latent_samples(reference, "video", "reference")
         target = latent_samples(video_latent, "video", "video_latent")
         factor, stride = reference_factors(handle)
@@ -191,6 +177,18 @@ def parse_frames(text: str) -> tuple[int, ...]:
     if any(after <= before for before, after in zip((-1, *frames), frames, strict=False)):
         raise InputError(f"frames is '{text}'; frame numbers start at 0 and each must be above the one before.")
     return frames
+
+
+def _check_content(content: Tensor, frames: int, clip: Clip) -> None:
+    """Keyframes of an earlier stage must be as many as their frames and as large as the clip."""
+    count, height, width = content.shape[-3:]
+    if count != frames:
+        raise InputError(f"frames names {frames} frames, keyframes holds {count}. Leave frames empty.")
+    if (height, width) != (clip.latent.height, clip.latent.width):
+        raise InputError(
+            f"keyframes are {width * clip.scale.width} x {height * clip.scale.height}; the clip is {clip.width} x "
+            f"{clip.height}. Upscale them with 'LTX-2 Latent Upscale' as the clip was."
+        )
 
 
 def _check_inside(frames: tuple[int, ...], clip: Clip) -> None:

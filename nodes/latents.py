@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from comfy_api.latest import io
@@ -10,11 +11,21 @@ from comfy_api.latest import io
 from ..ltx_core_impl.components.noisers import Generators, seeded_generators
 from ..ltx_core_impl.types import VideoPixelShape
 from . import host, sockets
-from .checks import check_between, check_frame_rate, check_frames, check_grid, message_or_true, require_handle
-from .geometry import audio_geometry, video_geometry
+from .checks import (
+    InputError,
+    check_frame_rate,
+    check_frames,
+    check_grid,
+    check_widgets,
+    message_or_true,
+    optional_handle,
+)
+from .geometry import VideoGeometry, audio_geometry, video_geometry
+from .handles import describe
+from .inputs import MAX_LENGTH, MAX_SEED, MAX_SIDE, frame_rate_input
 
 CATEGORY = "LTX-2/latents"
-MAX_SIDE, MAX_LENGTH, MAX_BATCH = 16384, 16385, 64
+MAX_BATCH = 64
 UNCONNECTED = "unconnected"
 
 
@@ -54,13 +65,8 @@ class LTX2EmptyLatents(io.ComfyNode):
                     step=8,
                     tooltip="Number of frames, 8k + 1: 97, 121, 241. Seconds = length / frame_rate.",
                 ),
-                io.Float.Input(
-                    "frame_rate",
-                    default=24.0,
-                    min=0.01,
-                    max=1000.0,
-                    step=0.01,
-                    tooltip="Frames per second. The model knows 24 to 50 best. It also decides how long the sound is.",
+                frame_rate_input(
+                    "Frames per second. The model knows 24 to 50 best. It also decides how long the sound is."
                 ),
                 io.Int.Input(
                     "batch_size",
@@ -88,35 +94,36 @@ class LTX2EmptyLatents(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, width, height, length, frame_rate, batch_size, video_vae=UNCONNECTED) -> bool | str:
-        # A linked value arrives as None here and is checked when the graph runs, as is the grid of a connected VAE.
-        scale = video_geometry(None).scale if video_vae is UNCONNECTED else None
+        # The grid of a connected VAE is only known when the graph runs.
+        geometry = video_geometry(None) if video_vae is UNCONNECTED else None
+        return message_or_true(lambda: cls._check(width, height, length, frame_rate, batch_size, geometry))
 
-        def check() -> None:
-            for name, value, high in (("width", width, MAX_SIDE), ("height", height, MAX_SIDE)):
-                if value is not None:
-                    check_between(name, value, 1, high)
-                    check_grid(name, value, scale.width if scale else 1)
-            if length is not None:
-                check_between("length", length, 1, MAX_LENGTH)
-                check_frames(length, scale.time if scale else 1)
-            if batch_size is not None:
-                check_between("batch_size", batch_size, 1, MAX_BATCH)
-            if frame_rate is not None:
-                check_frame_rate(frame_rate)
-
-        return message_or_true(check)
+    @classmethod
+    def _check(
+        cls,
+        width: int | None,
+        height: int | None,
+        length: int | None,
+        frame_rate: float | None,
+        batch_size: int | None,
+        geometry: VideoGeometry | None,
+    ) -> None:
+        check_widgets(cls, width=width, height=height, length=length, batch_size=batch_size)
+        if frame_rate is not None:
+            check_frame_rate(frame_rate)
+        if geometry is None:
+            return
+        for name, value, step in (("width", width, geometry.scale.width), ("height", height, geometry.scale.height)):
+            if value is not None:
+                check_grid(name, value, step)
+        if length is not None:
+            check_frames(length, geometry.scale.time)
 
     @classmethod
     def execute(cls, width, height, length, frame_rate, batch_size, video_vae=None, audio_vae=None) -> io.NodeOutput:
-        if video_vae is not None:
-            require_handle(video_vae, "video_vae", "video_vae")
-        if audio_vae is not None:
-            require_handle(audio_vae, "audio_vae", "audio_vae")
-        video, audio = video_geometry(video_vae), audio_geometry(audio_vae)
-        check_grid("width", width, video.scale.width)
-        check_grid("height", height, video.scale.height)
-        check_frames(length, video.scale.time)
-        check_frame_rate(frame_rate)
+        video = video_geometry(optional_handle(video_vae, "video_vae"))
+        audio = audio_geometry(optional_handle(audio_vae, "audio_vae"))
+        cls._check(width, height, length, frame_rate, batch_size, video)
         pixels = VideoPixelShape(batch=batch_size, frames=length, height=height, width=width, fps=frame_rate)
         device = host.output_device()
 
@@ -151,6 +158,14 @@ class SeededNoise:
         return torch.randn(samples.shape, generator=generator, dtype=torch.float32)
 
 
+def require_seed(noise: Any) -> int:
+    """The seed of our noise, or of core's RandomNoise."""
+    seed = getattr(noise, "seed", None)
+    if not isinstance(seed, int):
+        raise InputError(f"noise needs 'LTX-2 Latent Noise'; it got {describe(noise)}.")
+    return seed
+
+
 class LTX2LatentNoise(io.ComfyNode):
     """A seed."""
 
@@ -167,7 +182,7 @@ class LTX2LatentNoise(io.ComfyNode):
                     "seed",
                     default=10,
                     min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
+                    max=MAX_SEED,
                     control_after_generate=True,
                     tooltip="Any whole number; another one gives another clip for the same prompt.",
                 )

@@ -6,8 +6,8 @@ from comfy_api.latest import io
 
 from ..ltx_core_impl.loader import open_checkpoint
 from . import components, host, sockets
-from .checks import check_between, check_choice, message_or_true, require_handle
-from .handles import LoraRef, ModelHandle
+from .checks import check_between, check_widgets, message_or_true, require_handle
+from .handles import ComponentHandle, FileRef, LoraRef, MissingComponent, ModelHandle
 
 CATEGORY = "LTX-2/loaders"
 MODEL_FOLDERS = ("checkpoints", "diffusion_models")
@@ -27,6 +27,23 @@ def _lora(name: str, strength: float, input_name: str) -> LoraRef | None:
     if name == host.NONE:
         return None
     return LoraRef(file=host.find_file(name, *LORA_FOLDERS, input_name=input_name), strength=strength)
+
+
+def _part_outputs() -> list[io.Output]:
+    """The outputs for `_parts`."""
+    return [
+        sockets.VideoVAE.Output(display_name="video_vae", tooltip="Encodes and decodes pictures."),
+        sockets.AudioVAE.Output(display_name="audio_vae", tooltip="Encodes and decodes sound."),
+        sockets.Vocoder.Output(display_name="vocoder", tooltip="Makes sound of spectrograms."),
+        sockets.TextProjection.Output(display_name="text_projection", tooltip="For 'LTX-2 Load Text Encoder'."),
+    ]
+
+
+def _parts(file: FileRef) -> list[ComponentHandle | MissingComponent]:
+    """What a file holds besides the transformer."""
+    opened = open_checkpoint(file.path)
+    kinds = ("video_vae", "audio_vae", "vocoder", "text_projection")
+    return [components.component_or_missing(file, opened, kind) for kind in kinds]
 
 
 class LTX2CheckpointLoader(io.ComfyNode):
@@ -72,10 +89,7 @@ class LTX2CheckpointLoader(io.ComfyNode):
             ],
             outputs=[
                 sockets.Model.Output(display_name="model", tooltip="Transformer, for the sampler."),
-                sockets.VideoVAE.Output(display_name="video_vae", tooltip="Encodes and decodes pictures."),
-                sockets.AudioVAE.Output(display_name="audio_vae", tooltip="Encodes and decodes sound."),
-                sockets.Vocoder.Output(display_name="vocoder", tooltip="Makes sound of spectrograms."),
-                sockets.TextProjection.Output(display_name="text_projection", tooltip="For 'LTX-2 Load Text Encoder'."),
+                *_part_outputs(),
             ],
         )
 
@@ -89,9 +103,9 @@ class LTX2CheckpointLoader(io.ComfyNode):
     def fingerprint_inputs(cls, checkpoint, precision, calibration, lora, lora_strength) -> str:
         return repr(cls._model(checkpoint, precision, calibration, lora, lora_strength))
 
-    @staticmethod
-    def _model(checkpoint, precision, calibration, lora, lora_strength) -> ModelHandle:
-        check_choice("precision", precision, list(components.PRECISIONS))
+    @classmethod
+    def _model(cls, checkpoint, precision, calibration, lora, lora_strength) -> ModelHandle:
+        check_widgets(cls, precision=precision)
         file = host.find_file(checkpoint, *MODEL_FOLDERS, input_name="checkpoint")
         handle = components.model_handle(file, precision, host.find_calibration(calibration))
         chosen = _lora(lora, lora_strength, "lora")
@@ -103,10 +117,7 @@ class LTX2CheckpointLoader(io.ComfyNode):
     @classmethod
     def execute(cls, checkpoint, precision, calibration, lora, lora_strength) -> io.NodeOutput:
         handle = cls._model(checkpoint, precision, calibration, lora, lora_strength)
-        opened = open_checkpoint(handle.file.path)
-        rest = ("video_vae", "audio_vae", "vocoder", "text_projection")
-        found = (components.component_or_missing(handle.file, opened, component) for component in rest)
-        return io.NodeOutput(host.intern(handle), *map(host.intern, found))
+        return io.NodeOutput(*map(host.intern, (handle, *_parts(handle.file))))
 
 
 class LTX2ComponentLoader(io.ComfyNode):
@@ -127,12 +138,7 @@ class LTX2ComponentLoader(io.ComfyNode):
                     tooltip="File in models/vae, models/text_encoders, models/checkpoints or models/diffusion_models.",
                 )
             ],
-            outputs=[
-                sockets.VideoVAE.Output(display_name="video_vae", tooltip="Encodes and decodes pictures."),
-                sockets.AudioVAE.Output(display_name="audio_vae", tooltip="Encodes and decodes sound."),
-                sockets.Vocoder.Output(display_name="vocoder", tooltip="Makes sound of spectrograms."),
-                sockets.TextProjection.Output(display_name="text_projection", tooltip="For 'LTX-2 Load Text Encoder'."),
-            ],
+            outputs=_part_outputs(),
         )
 
     @classmethod
@@ -144,11 +150,8 @@ class LTX2ComponentLoader(io.ComfyNode):
         return repr(host.find_file(file, *COMPONENT_FOLDERS, input_name="file"))
 
     @staticmethod
-    def _components(name: str) -> list:
-        ref = host.find_file(name, *COMPONENT_FOLDERS, input_name="file")
-        opened = open_checkpoint(ref.path)
-        kinds = ("video_vae", "audio_vae", "vocoder", "text_projection")
-        return [components.component_or_missing(ref, opened, kind) for kind in kinds]
+    def _components(name: str) -> list[ComponentHandle | MissingComponent]:
+        return _parts(host.find_file(name, *COMPONENT_FOLDERS, input_name="file"))
 
     @classmethod
     def execute(cls, file) -> io.NodeOutput:

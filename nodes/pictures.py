@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..ltx_core_impl.types import SpatioTemporalScaleFactors, VideoLatentShape
+from ..ltx_core_impl.types import Audio, SpatioTemporalScaleFactors, VideoLatentShape
 from .checks import InputError, check_frame_rate, latent_samples
 from .geometry import video_geometry
 from .handles import ComponentHandle, describe
+
+SILENCE_RATE = 48_000
+"""Samples per second of the silence that stands in for a missing sound."""
 
 
 class Clip(NamedTuple):
@@ -70,6 +74,31 @@ def require_mask(mask: Any, input_name: str) -> Tensor:
         shape = f" of shape {tuple(mask.shape)}" if isinstance(mask, torch.Tensor) else ""
         raise InputError(f"{input_name} needs a mask (frames, height, width); it got {describe(mask)}{shape}.")
     return mask.float().clamp(0.0, 1.0).reshape(-1, *mask.shape[-2:])
+
+
+def require_mask_for(mask: Any, pictures: Tensor, input_name: str) -> Tensor:
+    """MASK as ``(1 or F, H, W)`` for ``pictures`` of the input "images". Raises `InputError` for another number."""
+    marked = require_mask(mask, input_name)
+    if len(marked) not in (1, len(pictures)):
+        raise InputError(
+            f"{input_name} has {len(marked)} frames, images has {len(pictures)}. Give it 1 frame or {len(pictures)}."
+        )
+    return marked
+
+
+def require_sound(audio: Any) -> Audio:
+    """AUDIO as float32 ``(B, C, samples)`` and its rate in Hz. Raises `InputError` for anything else."""
+    waveform = audio.get("waveform") if isinstance(audio, dict) else None
+    if not isinstance(waveform, torch.Tensor) or waveform.ndim != 3 or 0 in waveform.shape:
+        raise InputError(
+            f"audio needs a sound (AUDIO) of shape (batch, channels, samples) with at least one sample; it got "
+            f"{tuple(waveform.shape) if isinstance(waveform, torch.Tensor) else describe(audio)}. Check the file that "
+            "it was loaded from."
+        )
+    rate = audio.get("sample_rate")
+    if not isinstance(rate, int | float) or not 1 <= rate < math.inf:
+        raise InputError(f"audio has a sample rate of {rate}; it must be a whole number of hertz above 0.")
+    return Audio(waveform=waveform.float(), sampling_rate=int(rate))
 
 
 def as_bytes(images: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ from comfy_api.latest import io, ui
 
 from ..ltx_core_impl.text_encoders.gemma.enhancement import DEFAULT_SEED, MAX_NEW_TOKENS, enhance_prompt
 from . import components, host, sockets
-from .checks import InputError, check_between, message_or_true
-from .handles import TextEncoderHandle, describe
+from .checks import InputError, check_widgets, message_or_true, require_text_encoder
+from .inputs import MAX_SEED
 from .pictures import require_pictures
 
 CATEGORY = "LTX-2/text"
@@ -41,7 +41,7 @@ class LTX2EnhancePrompt(io.ComfyNode):
                     "seed",
                     default=DEFAULT_SEED,
                     min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
+                    max=MAX_SEED,
                     control_after_generate=True,
                     tooltip="Another seed gives another text.",
                 ),
@@ -72,24 +72,21 @@ class LTX2EnhancePrompt(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, prompt, max_tokens) -> bool | str:
-        def check() -> None:
-            if prompt is not None and not prompt.strip():
-                raise InputError("prompt is empty; there is nothing to enhance. Write what should be seen and heard.")
-            if max_tokens is not None:
-                check_between("max_tokens", max_tokens, 1, MAX_TOKENS)
+        return message_or_true(lambda: cls._check(prompt, max_tokens))
 
-        return message_or_true(check)
+    @classmethod
+    def _check(cls, prompt: str | None, max_tokens: int | None) -> None:
+        if prompt is not None and not prompt.strip():
+            raise InputError("prompt is empty; there is nothing to enhance. Write what should be seen and heard.")
+        check_widgets(cls, max_tokens=max_tokens)
 
     @classmethod
     def execute(cls, text_encoder, prompt, seed, max_tokens, image=None, system_prompt="") -> io.NodeOutput:
-        if not isinstance(text_encoder, TextEncoderHandle):
-            raise InputError(f"text_encoder needs 'LTX-2 Load Text Encoder'; it got {describe(text_encoder)}.")
-        checked = cls.validate_inputs(prompt=prompt, max_tokens=max_tokens)
-        if checked is not True:
-            raise InputError(checked)
+        handle = require_text_encoder(text_encoder)
+        cls._check(prompt, max_tokens)
         picture = None if image is None else require_pictures(image, "image")[0]
         progress = host.Progress(max_tokens)
-        with components.gemma(text_encoder, with_vision=picture is not None) as encoder:
+        with components.gemma(handle, with_vision=picture is not None) as encoder:
             text = enhance_prompt(
                 encoder,
                 prompt,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from comfy_api.latest import io
-from torch import Tensor
 
 from ..ltx_core_impl.conditioning.attention_mask import attention_weights_from_mask
 from ..ltx_core_impl.conditioning.attention_strength import ConditioningItemAttentionStrengthWrapper
@@ -13,14 +12,24 @@ from ..ltx_core_impl.conditioning.reference_audio import AudioConditionByReferen
 from ..ltx_core_impl.conditioning.video_items import VideoConditionByReferenceLatent
 from ..ltx_core_impl.loader.lora_file import open_lora
 from ..ltx_core_impl.media import conditioning_video
-from ..ltx_core_impl.model.video_vae import SpatialTiling, TemporalTiling, TilingConfig
 from ..ltx_core_impl.sampling.grid import snap_frames
 from ..ltx_core_impl.types import AudioLatentShape, VideoLatentShape
-from . import components, host, sockets
-from .checks import InputError, check_between, latent_samples, message_or_true, require_handle
+from . import sockets
+from .checks import InputError, check_widgets, latent_samples, message_or_true, optional_handle, require_handle
+from .encoding import encoded_video
 from .geometry import audio_geometry
-from .handles import ComponentHandle, Guides, LoraRef, ModelHandle
-from .pictures import Clip, as_bytes, clip_of, require_mask, require_pictures
+from .handles import Guides, LoraRef, ModelHandle
+from .inputs import (
+    fraction_input,
+    guides_input,
+    guides_output,
+    ic_lora_model_input,
+    reference_strength_input,
+    target_input,
+    unusual_audio_vae_input,
+)
+from .pictures import Clip, as_bytes, clip_of, require_mask_for, require_pictures
+from .vae_tiling import TileSizes
 
 logger = logging.getLogger(__name__)
 CATEGORY = "LTX-2/guides"
@@ -98,28 +107,12 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
                     tooltip="The reference video, at the frame rate of the clip and of any size: it is scaled to cover "
                     "the clip and the centre is cut out. Longer ones are cut to the clip, shorter ones to 8k + 1.",
                 ),
-                sockets.Model.Input(
-                    "model", tooltip="The model with the IC-LoRA; the LoRA file says how small the reference must be."
-                ),
+                ic_lora_model_input(),
                 sockets.VideoVAE.Input("video_vae", tooltip="The VAE of the model; it encodes the video."),
-                io.Latent.Input(
-                    "video_latent", tooltip="The latent that will be sampled; it tells the size and length of the clip."
-                ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="How clean the reference is shown: 1 = as it is; less mixes it with noise.",
-                ),
-                io.Float.Input(
-                    "attention_strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="How much the picture looks at the reference: 1 = fully, 0 = not at all.",
+                target_input(),
+                reference_strength_input(),
+                fraction_input(
+                    "attention_strength", 1.0, "How much the picture looks at the reference: 1 = fully, 0 = not at all."
                 ),
                 io.Int.Input(
                     "tile_size",
@@ -138,20 +131,18 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
                 ),
                 sockets.Guides.Input("guides", optional=True, tooltip="Guides to add this one to; images come first."),
             ],
-            outputs=[sockets.Guides.Output(display_name="guides", tooltip="For 'LTX-2 Sampler' or the next guide.")],
+            outputs=[guides_output()],
         )
 
     @classmethod
     def validate_inputs(cls, strength, attention_strength, tile_size) -> bool | str:
         return message_or_true(lambda: cls._check(strength, attention_strength, tile_size))
 
-    @staticmethod
-    def _check(strength: float | None, attention_strength: float | None, tile_size: int | None) -> None:
-        for name, value in (("strength", strength), ("attention_strength", attention_strength)):
-            if value is not None:
-                check_between(name, value, 0.0, 1.0)
-        if tile_size:
-            _tiling(tile_size)
+    @classmethod
+    def _check(cls, strength: float | None, attention_strength: float | None, tile_size: int | None) -> None:
+        check_widgets(cls, strength=strength, attention_strength=attention_strength, tile_size=tile_size)
+        if tile_size is not None:
+            _tiles(tile_size).together()
 
     @classmethod
     def execute(
@@ -171,17 +162,13 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
         cls._check(strength, attention_strength, tile_size)
         clip = clip_of(video_latent, handle)
         pictures = require_pictures(images, "images")
-        mask = None if attention_mask is None else require_mask(attention_mask, "attention_mask")
-        if mask is not None and len(mask) not in (1, len(pictures)):
-            raise InputError(
-                f"attention_mask has {len(mask)} frames, images has {len(pictures)}. Give it 1 frame or "
-                f"{len(pictures)}."
-            )
+        mask = None if attention_mask is None else require_mask_for(attention_mask, pictures, "attention_mask")
         factor, stride = reference_factors(model_handle)
         height, width = _reference_size(clip, factor)
         chosen = _chosen_frames(len(pictures), clip, stride)
         video = conditioning_video(as_bytes(pictures[chosen]), height, width)
-        latent = _encoded(video, handle, tile_size)
+        sizes = _tiles(tile_size)
+        latent = encoded_video(video, handle, sizes, sizes.together())
         item = VideoConditionByReferenceLatent(
             latent=latent, downscale_factor=factor, temporal_scale_factor=stride, strength=strength
         )
@@ -212,20 +199,10 @@ def _chosen_frames(count: int, clip: Clip, stride: int) -> list[int]:
     return frames[: snap_frames(len(frames), clip.scale.time)]
 
 
-def _tiling(tile_size: int) -> TilingConfig:
-    return TilingConfig(
-        spatial=SpatialTiling(size=tile_size, overlap=min(TILE_OVERLAP, tile_size // 2)),
-        temporal=TemporalTiling(size=TEMPORAL_TILE, overlap=TEMPORAL_OVERLAP),
-    )
-
-
-def _encoded(video: Tensor, handle: ComponentHandle, tile_size: int) -> Tensor:
-    with components.video_encoder(handle, pixels=tile_size**2 * TEMPORAL_TILE or video[0, 0].numel()) as encoder:
-        if tile_size:
-            latent = encoder.tiled_encode(video, _tiling(tile_size))
-        else:
-            latent = encoder(components.like(video, encoder))
-    return latent.float().to(host.output_device())
+def _tiles(tile_size: int) -> TileSizes:
+    if not tile_size:
+        return TileSizes(0, 0, 0, 0)
+    return TileSizes(tile_size, min(TILE_OVERLAP, tile_size // 2), TEMPORAL_TILE, TEMPORAL_OVERLAP)
 
 
 # Reference sound
@@ -244,33 +221,22 @@ class LTX2ReferenceAudioGuide(io.ComfyNode):
             "has the same voice. For dubbing LoRAs (LipDub, Dub-It) and speaker LoRAs.",
             inputs=[
                 io.Latent.Input("reference", tooltip="The recording as audio latent, from 'LTX-2 Audio VAE Encode'."),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="How clean the recording is heard: 1 = as it is, which dubbing wants.",
-                ),
-                sockets.AudioVAE.Input(
-                    "audio_vae", optional=True, tooltip="For checkpoints whose sound rates differ from the published."
-                ),
-                sockets.Guides.Input("guides", optional=True, tooltip="Guides to add this one to."),
+                fraction_input("strength", 1.0, "How clean the recording is heard: 1 = as it is, which dubbing wants."),
+                unusual_audio_vae_input(),
+                guides_input(),
             ],
-            outputs=[sockets.Guides.Output(display_name="guides", tooltip="For 'LTX-2 Sampler' or the next guide.")],
+            outputs=[guides_output()],
         )
 
     @classmethod
     def validate_inputs(cls, strength) -> bool | str:
-        return message_or_true(lambda: strength is None or check_between("strength", strength, 0.0, 1.0))
+        return message_or_true(lambda: check_widgets(cls, strength=strength))
 
     @classmethod
     def execute(cls, reference, strength, audio_vae=None, guides=None) -> io.NodeOutput:
         samples = latent_samples(reference, "audio", "reference")
-        check_between("strength", strength, 0.0, 1.0)
-        if audio_vae is not None:
-            require_handle(audio_vae, "audio_vae", "audio_vae")
-        patchifier = audio_geometry(audio_vae).patchifier
+        check_widgets(cls, strength=strength)
+        patchifier = audio_geometry(optional_handle(audio_vae, "audio_vae")).patchifier
         item = AudioConditionByReferenceLatent(
             tokens=patchifier.patchify(samples),
             positions=positions_before_start(AudioLatentShape.from_torch_shape(samples.shape), patchifier),

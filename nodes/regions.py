@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from typing import NamedTuple
 
 import torch
 from comfy_api.latest import io
@@ -16,10 +16,16 @@ from ..ltx_core_impl.conditioning.noise_mask import (
 )
 from ..ltx_core_impl.conditioning.tools import VideoLatentTools
 from ..ltx_core_impl.types import AudioLatentShape
-from . import sockets
-from .checks import InputError, check_between, check_choice, latent_samples, message_or_true, require_handle
+from .checks import (
+    InputError,
+    any_latent_samples,
+    check_widgets,
+    latent_samples,
+    message_or_true,
+    optional_handle,
+)
 from .geometry import audio_geometry
-from .handles import describe
+from .inputs import unusual_audio_vae_input, unusual_video_vae_input
 from .modalities import noise_mask_of
 from .pictures import Clip, clip_of, frame_rate_of, require_mask
 
@@ -53,13 +59,11 @@ class LTX2FreezeLatent(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent, frozen) -> io.NodeOutput:
-        samples = latent.get("samples") if isinstance(latent, dict) else None
-        if not isinstance(samples, torch.Tensor) or samples.ndim not in (4, 5):
-            raise InputError(f"latent needs a video or audio latent; it got {describe(latent)}.")
+        samples, modality = any_latent_samples(latent, "latent")
         rest = {key: value for key, value in latent.items() if key != "noise_mask"}
         if not frozen:
             return io.NodeOutput(rest)
-        grid = samples.shape[2:] if samples.ndim == 5 else (samples.shape[2], 1)
+        grid = samples.shape[2:] if modality == "video" else (samples.shape[2], 1)
         return io.NodeOutput({**rest, "noise_mask": torch.zeros(1, 1, *grid)})
 
 
@@ -120,12 +124,8 @@ class LTX2RetakeRegion(io.ComfyNode):
                 ),
                 io.Latent.Input("video_latent", optional=True, tooltip="The encoded clip, with its frame rate."),
                 io.Latent.Input("audio_latent", optional=True, tooltip="The encoded sound of the clip."),
-                sockets.VideoVAE.Input(
-                    "video_vae", optional=True, tooltip="For checkpoints whose latents differ from the published sizes."
-                ),
-                sockets.AudioVAE.Input(
-                    "audio_vae", optional=True, tooltip="For checkpoints whose sound rates differ from the published."
-                ),
+                unusual_video_vae_input(),
+                unusual_audio_vae_input(),
             ],
             outputs=[
                 io.Latent.Output(display_name="video_latent", tooltip="The clip with its noise mask, for the sampler."),
@@ -141,10 +141,8 @@ class LTX2RetakeRegion(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, start_time, end_time, generate, generate_video, generate_audio) -> bool | str:
         def check() -> None:
-            if start_time is not None and end_time is not None:
-                _check_window(start_time, end_time)
-            if generate is not None:
-                check_choice("generate", generate, [INSIDE, OUTSIDE])
+            check_widgets(cls, start_time=start_time, end_time=end_time, generate=generate)
+            _check_window(start_time, end_time)
             if generate_video is False and generate_audio is False:
                 raise InputError(_NOTHING)
 
@@ -164,53 +162,63 @@ class LTX2RetakeRegion(io.ComfyNode):
         video_vae=None,
         audio_vae=None,
     ) -> io.NodeOutput:
+        check_widgets(cls, start_time=start_time, end_time=end_time, generate=generate, ramp=ramp)
         _check_window(start_time, end_time)
-        check_choice("generate", generate, [INSIDE, OUTSIDE])
-        check_between("ramp", ramp, 0.0, 10.0)
-        for value, component, name in (
-            (video_vae, "video_vae", "video_vae"),
-            (audio_vae, "audio_vae", "audio_vae"),
-        ):
-            if value is not None:
-                require_handle(value, component, name)
+        video_handle, audio_handle = optional_handle(video_vae, "video_vae"), optional_handle(audio_vae, "audio_vae")
         regions = ((generate_video, video_latent), (generate_audio, audio_latent))
         if not any(wanted and latent is not None for wanted, latent in regions):
             raise InputError(_NOTHING)
 
-        def window(spans: Tensor, wanted: bool, name: str) -> Tensor:
-            if not wanted:
-                return torch.zeros(len(spans))
-            mask = time_window_mask(spans, start_time, end_time, ramp=ramp, outside=generate == OUTSIDE)
-            if not mask.any():
-                raise InputError(
-                    f"Nothing of {name} is generated: it lasts {spans[-1, 1].item():.2f} s and {generate} the window "
-                    f"of {start_time} to {end_time} s there is none of it. Change the window, or switch "
-                    f"generate_{name.removesuffix('_latent')} off."
-                )
-            return mask
-
+        region = _Region(start_time, end_time, generate, ramp)
         video = audio = blend = None
         if video_latent is not None:
-            clip = clip_of(video_latent, video_vae)
-            mask = window(_video_spans(clip, frame_rate_of(video_latent)), generate_video, "video_latent")
+            clip = clip_of(video_latent, video_handle)
+            mask = region.mask(_video_spans(clip, frame_rate_of(video_latent)), "video", generate_video)
             video = _masked(video_latent, mask[:, None, None].expand(clip.latent[2:]), "video_latent")
             blend = _blend_mask(video, clip)
         if audio_latent is not None:
             samples = latent_samples(audio_latent, "audio", "audio_latent")
-            patchifier = audio_geometry(audio_vae).patchifier
+            patchifier = audio_geometry(audio_handle).patchifier
             spans = patchifier.bounds_seconds(AudioLatentShape.from_torch_shape(samples.shape))[0, 0]
-            audio = _masked(audio_latent, window(spans, generate_audio, "audio_latent")[:, None], "audio_latent")
+            mask = region.mask(spans, "audio", generate_audio)
+            audio = _masked(audio_latent, mask[:, None], "audio_latent")
         return io.NodeOutput(video, audio, blend)
 
 
 _NOTHING = "Nothing is left to generate: switch generate_video or generate_audio on for a latent that is connected."
 
 
-def _check_window(start: float, end: float) -> None:
-    check_between("start_time", start, 0.0, MAX_SECONDS)
-    check_between("end_time", end, 0.0, MAX_SECONDS)
-    if not start < end:
-        raise InputError(f"The window goes from {start} to {end} s; end_time must be later than start_time.")
+class _Region(NamedTuple):
+    """What is generated in time, in seconds."""
+
+    start: float
+    end: float
+    generate: str
+    ramp: float
+
+    def mask(self, spans: Tensor, modality: str, wanted: bool) -> Tensor:
+        """The noise mask of latent frames with these time spans ``(F, 2)``; zeros unless the modality is wanted.
+
+        Raises `InputError` where the region misses all frames.
+        """
+        if not wanted:
+            return torch.zeros(len(spans))
+        mask = time_window_mask(spans, self.start, self.end, ramp=self.ramp, outside=self.generate == OUTSIDE)
+        if not mask.any():
+            raise InputError(
+                f"Nothing of {modality}_latent is generated: it lasts {spans[-1, 1].item():.2f} s and {self.generate} "
+                f"the window of {self.start} to {self.end} s there is none of it. Change the window, or switch "
+                f"generate_{modality} off."
+            )
+        return mask
+
+
+def _check_window(start: float | None, end: float | None) -> None:
+    if None not in (start, end) and not start < end:
+        raise InputError(
+            f"The window goes from {start} to {end} s; end_time must be later than start_time. Exchange them, or move "
+            "one."
+        )
 
 
 def _video_spans(clip: Clip, fps: float) -> Tensor:
@@ -258,9 +266,7 @@ class LTX2InpaintRegion(io.ComfyNode):
                     "object's soft edge. The model works in cells of 32 x 32 pixels and 8 frames: each cell with any "
                     "white is new.",
                 ),
-                sockets.VideoVAE.Input(
-                    "video_vae", optional=True, tooltip="For checkpoints whose latents differ from the published sizes."
-                ),
+                unusual_video_vae_input(),
             ],
             outputs=[
                 io.Latent.Output(display_name="video_latent", tooltip="The clip with its noise mask, for the sampler."),
@@ -274,11 +280,9 @@ class LTX2InpaintRegion(io.ComfyNode):
 
     @classmethod
     def execute(cls, video_latent, mask, grow, video_vae=None) -> io.NodeOutput:
-        if video_vae is not None:
-            require_handle(video_vae, "video_vae", "video_vae")
-        clip = clip_of(video_latent, video_vae)
-        check_between("grow", grow, 0, MAX_GROW)
-        marked = grow_mask(require_mask(mask, "mask"), math.floor(grow))
+        check_widgets(cls, grow=grow)
+        clip = clip_of(video_latent, optional_handle(video_vae, "video_vae"))
+        marked = grow_mask(require_mask(mask, "mask"), grow)
         if not marked.any():
             raise InputError("mask is black everywhere: nothing would be generated. Paint what is to be new white.")
         cells = latent_mask_from_pixels(marked, clip.latent, clip.scale.time)

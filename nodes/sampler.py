@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from comfy_api.latest import io
 
-from ..ltx_core_impl.components.noisers import GaussianNoiser
+from ..ltx_core_impl.components.noisers import GaussianNoiser, Noiser
 from ..ltx_core_impl.conditioning.item import ConditioningItem
 from ..ltx_core_impl.presets import ANCESTRAL_SEED_OFFSET
 from ..ltx_core_impl.sampling.loops import (
+    States,
     euler_ancestral_denoising_loop,
     euler_cfg_pp_denoising_loop,
     euler_denoising_loop,
@@ -22,15 +24,18 @@ from ..ltx_core_impl.sampling.stage import StageModality, denoise_stage
 from ..ltx_core_impl.sampling.validation import checked_sigmas
 from ..ltx_core_impl.types import LatentState
 from . import components, host, sockets
-from .checks import InputError, check_between, check_choice, message_or_true, require_handle
-from .denoising import Denoising, Tools, check_corrections, check_windows, largest_part
-from .handles import Guider, Guides, ModelHandle, describe
+from .checks import InputError, check_widgets, message_or_true, optional_handle, require, require_handle
+from .corrections import require_corrections
+from .denoising import Denoising, Tools, largest_part
+from .handles import Guider, Guides, ModelHandle, Windows
+from .inputs import unusual_audio_vae_input
 from .keyframes import keyframes_latent
-from .latents import SeededNoise
+from .latents import SeededNoise, require_seed
 from .modalities import audio_modality, video_modality, with_kept_parts
 from .preview import Preview
 from .reference import check_references
 from .versions import check_context_fits, check_fits_model, latent_version
+from .windows import require_windows
 
 CATEGORY = "LTX-2/sampling"
 SOLVERS = {
@@ -44,6 +49,8 @@ SOLVERS = {
 WITH_OWN_NOISE = ("res_2s", "euler_ancestral", "euler_ancestral_cfg_pp")
 WITH_ETA = ("euler_ancestral", "euler_ancestral_cfg_pp")
 WINDOW_SEED_STRIDE = 1000
+# Per clip and step: the prompt, the negative prompt, the perturbed pass, and the one without the other modality.
+MOST_PASSES = 4
 
 
 class LTX2Sampler(io.ComfyNode):
@@ -88,9 +95,7 @@ class LTX2Sampler(io.ComfyNode):
                     optional=True,
                     tooltip="For the live preview, and for checkpoints whose latents differ from the published sizes.",
                 ),
-                sockets.AudioVAE.Input(
-                    "audio_vae", optional=True, tooltip="For checkpoints whose sound rates differ from the published."
-                ),
+                unusual_audio_vae_input(),
                 io.Float.Input(
                     "eta",
                     default=1.0,
@@ -124,7 +129,7 @@ class LTX2Sampler(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, solver) -> bool | str:
-        return message_or_true(lambda: solver is None or check_choice("solver", solver, list(SOLVERS)))
+        return message_or_true(lambda: check_widgets(cls, solver=solver))
 
     @classmethod
     def execute(
@@ -144,99 +149,85 @@ class LTX2Sampler(io.ComfyNode):
         windows=None,
         corrections=None,
     ) -> io.NodeOutput:
+        check_widgets(cls, solver=solver, eta=eta)
         handle = require_handle(model, "transformer", "model")
-        check_choice("solver", solver, list(SOLVERS))
-        check_between("eta", eta, 0.0, 1.0)
-        sigmas = checked_sigmas(sigmas)
-        seed = _seed(noise)
-        _check_guider(guider, handle)
-        if video_vae is not None:
-            check_fits_model(require_handle(video_vae, "video_vae", "video_vae"), handle, "video_vae")
-        if audio_vae is not None:
-            require_handle(audio_vae, "audio_vae", "audio_vae")
-        start = sigmas[0].item()
+        guider = _fitting_guider(guider, handle)
+        video_handle, audio_handle = optional_handle(video_vae, "video_vae"), optional_handle(audio_vae, "audio_vae")
+        if video_handle is not None:
+            check_fits_model(video_handle, handle, "video_vae")
+        sigmas, start_seed, loop_seed = checked_sigmas(sigmas), *_seeds(noise)
         guides = guides or Guides()
         check_references(handle, guides)
-        video = video_modality(video_latent, handle, video_vae, frame_rate, start, guides)
-        audio = audio_modality(audio_latent, handle, audio_vae, start, guides)
+        start = sigmas[0].item()
+        video = video_modality(video_latent, handle, video_handle, frame_rate, start, guides)
+        audio = audio_modality(audio_latent, handle, audio_handle, start, guides)
         batch = _batch_size(video, audio)
-
-        tools = Tools.of(video, audio)
-        windows, corrections = check_windows(windows, tools), check_corrections(corrections)
-        for number, context in enumerate(windows.segments, start=1):
-            check_context_fits(context, handle, f"Prompt {number} of the segments")
+        windows = _fitting_windows(windows, video, handle)
 
         row = components.bytes_per_row(handle, largest_part(windows, video), audio)
-        rows_at_once = host.rows_at_once(row)
-        passes = 4 * batch if rows_at_once is None else min(4 * batch, rows_at_once)
-        loop_seed = getattr(noise, "loop_seed", None)
-        loop_seed = seed + ANCESTRAL_SEED_OFFSET if loop_seed is None else loop_seed
+        denoising = Denoising(
+            guider=guider,
+            sigmas=sigmas,
+            windows=windows,
+            corrections=require_corrections(corrections),
+            force_uncond=solver.endswith("cfg_pp"),
+            rows_at_once=host.rows_at_once(row),
+            device=host.compute_device(),
+            dtype=components.transformer_dtype(handle),
+        )
+        states = _denoised(
+            handle,
+            denoising,
+            video,
+            audio,
+            noiser=GaussianNoiser(SeededNoise(start_seed).generators(batch)),
+            loop_of=partial(_loop, solver, eta, loop_seed, batch),
+            working_memory=row * min(MOST_PASSES * batch, denoising.rows_at_once or MOST_PASSES * batch),
+            preview=Preview(video_handle) if video is not None and video_handle is not None else None,
+        )
 
-        def loop_of(window: int):
-            loop = partial(SOLVERS[solver], eta=eta) if solver in WITH_ETA else SOLVERS[solver]
-            if solver not in WITH_OWN_NOISE:
-                return loop
-            first = loop_seed + window * WINDOW_SEED_STRIDE
-            return partial(loop, noise_seed=[first + index for index in range(batch)])
-
-        with ExitStack() as stack:
-            progress = host.Progress(len(sigmas) - 1)
-            preview = Preview(video_vae) if video is not None and video_vae is not None else None
-            x0_model = stack.enter_context(components.transformer(handle, passes * row))
-            stack.enter_context(x0_model.velocity_model.keep_text())
-            denoising = Denoising(
-                guider=guider,
-                sigmas=sigmas,
-                windows=windows,
-                corrections=corrections,
-                force_uncond=solver.endswith("cfg_pp"),
-                rows_at_once=rows_at_once,
-                device=host.compute_device(),
-                dtype=components.transformer_dtype(handle),
-            )
-
-            def report(index: int, steps: int, video_state, audio_state) -> None:
-                picture = None if preview is None or video_state is None else preview(video_state.latent)
-                progress(index + 1, steps, picture)
-
-            states = denoise_stage(
-                transformer=x0_model,
-                denoiser=denoising.denoiser(tools),
-                sigmas=sigmas,
-                noiser=GaussianNoiser(SeededNoise(seed).generators(batch)),
-                device=denoising.device,
-                dtype=denoising.dtype,
-                video=video,
-                audio=audio,
-                loop=denoising.loop(tools, loop_of),
-                callback=report,
-            )
         video_result = _output(states[0], video_latent, guides.video, "video_latent")
         if video_result is not None:
-            video_result |= latent_version(handle)
+            video_result |= {"frame_rate": video.tools.fps, **latent_version(handle)}
         audio_result = _output(states[1], audio_latent, guides.audio, "audio_latent")
         return io.NodeOutput(video_result, audio_result, _keyframes(states[0], video_result))
 
 
-def _seed(noise) -> int:
-    """The seed of our noise, or of core's RandomNoise; the noise itself is always drawn as the reference draws it."""
-    seed = getattr(noise, "seed", None)
-    if not isinstance(seed, int):
-        raise InputError(f"noise needs 'LTX-2 Latent Noise'; it got {describe(noise)}.")
+# Checking
+
+
+def _seeds(noise: Any) -> tuple[int, int]:
+    """The seeds of the starting noise and of the noise that some solvers add in their steps.
+
+    Core's RandomNoise gives a seed as well; the noise itself is always drawn as the reference draws it.
+    """
+    seed = require_seed(noise)
     probe = noise.generate_noise({"samples": torch.zeros(1, 1, 1, 2, 2)})
     if not probe.any():
         raise InputError(
             "noise is switched off (DisableNoise); this sampler starts from noise. Use 'LTX-2 Latent Noise'."
         )
-    return seed
+    loop_seed = getattr(noise, "loop_seed", None)
+    return seed, seed + ANCESTRAL_SEED_OFFSET if loop_seed is None else loop_seed
 
 
-def _check_guider(guider, model: ModelHandle) -> None:
-    if not isinstance(guider, Guider):
-        raise InputError(f"guider needs the output of 'LTX-2 Guider'; it got {describe(guider)}.")
+def _fitting_guider(value: Any, model: ModelHandle) -> Guider:
+    """The guider on the wire. Raises `InputError` when its prompts are for another model version."""
+    guider = require(value, Guider, "guider", "the output of 'LTX-2 Guider'")
     for name, context in (("positive", guider.positive), ("negative", guider.negative)):
         if context is not None:
             check_context_fits(context, model, f"The {name} prompt")
+    return guider
+
+
+def _fitting_windows(value: Any, video: StageModality | None, model: ModelHandle) -> Windows:
+    """The windows on the wire. Raises `InputError` without a picture, or for prompts of another model version."""
+    windows = require_windows(value)
+    if value is not None and video is None:
+        raise InputError("windows divides a clip by its picture, but video_latent is not connected. Disconnect one.")
+    for number, context in enumerate(windows.segments, start=1):
+        check_context_fits(context, model, f"Prompt {number} of the segments")
+    return windows
 
 
 def _batch_size(video: StageModality | None, audio: StageModality | None) -> int:
@@ -251,7 +242,58 @@ def _batch_size(video: StageModality | None, audio: StageModality | None) -> int
     return sizes.pop()
 
 
-def _output(state: LatentState | None, latent: dict, items: tuple[ConditioningItem, ...], name: str) -> dict | None:
+# Running
+
+
+def _loop(solver: str, eta: float, seed: int, batch: int, window: int) -> Callable[..., States]:
+    """The loop of a window; each window and each clip of the batch has a seed of its own for the noise of its steps."""
+    loop = partial(SOLVERS[solver], eta=eta) if solver in WITH_ETA else SOLVERS[solver]
+    if solver not in WITH_OWN_NOISE:
+        return loop
+    first = seed + window * WINDOW_SEED_STRIDE
+    return partial(loop, noise_seed=[first + index for index in range(batch)])
+
+
+def _denoised(
+    handle: ModelHandle,
+    denoising: Denoising,
+    video: StageModality | None,
+    audio: StageModality | None,
+    noiser: Noiser,
+    loop_of: Callable[[int], Callable[..., States]],
+    working_memory: int,
+    preview: Preview | None,
+) -> States:
+    """The states after the last step. The node shows the steps, with pictures where there is a preview."""
+    tools = Tools.of(video, audio)
+    progress = host.Progress(len(denoising.sigmas) - 1)
+
+    def report(index: int, steps: int, video_state: LatentState | None, audio_state: LatentState | None) -> None:
+        picture = None if preview is None or video_state is None else preview(video_state.latent)
+        progress(index + 1, steps, picture)
+
+    with components.transformer(handle, working_memory) as model, model.velocity_model.keep_text():
+        return denoise_stage(
+            transformer=model,
+            denoiser=denoising.denoiser(tools),
+            sigmas=denoising.sigmas,
+            noiser=noiser,
+            device=denoising.device,
+            dtype=denoising.dtype,
+            video=video,
+            audio=audio,
+            loop=denoising.loop(tools, loop_of),
+            callback=report,
+        )
+
+
+# Results
+
+
+def _output(
+    state: LatentState | None, latent: dict | None, items: tuple[ConditioningItem, ...], name: str
+) -> dict | None:
+    """The LATENT of a stream with all that the given one carries besides its mask."""
     if state is None:
         return None
     unmasked = {key: value for key, value in latent.items() if key != "noise_mask"}
@@ -260,6 +302,7 @@ def _output(state: LatentState | None, latent: dict, items: tuple[ConditioningIt
 
 
 def _keyframes(state: LatentState | None, video: dict | None) -> dict | None:
+    """The LATENT of the keyframes that the guides asked for."""
     if state is None or state.generated_keyframes is None:
         return None
     keyframes = state.generated_keyframes.float().to(host.output_device()).split(1, dim=2)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
+from typing import Any
 
 import torch
 from comfy_api.latest import io, ui
@@ -12,11 +12,11 @@ from ..ltx_core_impl.media import VideoWriter, frame_rate
 from ..ltx_core_impl.media.video_writer import DEFAULT_CRF
 from ..ltx_core_impl.types import Audio
 from . import host, host_files, sockets
-from .checks import InputError, check_between, check_frame_rate, message_or_true
+from .checks import InputError, check_frame_rate, check_widgets, message_or_true
 from .decoding import Clips
-from .handles import describe
-from .vae_tiling import TileSizes
-from .video_vae import check_tiling, tiling_inputs
+from .inputs import MAX_FRAME_RATE, noise_seed_input, tiling_inputs
+from .pictures import require_sound
+from .vae_tiling import TileSizes, check_tiling
 
 CATEGORY = "LTX-2/video"
 
@@ -42,7 +42,7 @@ class LTX2SaveVideo(io.ComfyNode):
                     "frame_rate",
                     default=0.0,
                     min=0.0,
-                    max=1000.0,
+                    max=MAX_FRAME_RATE,
                     step=0.01,
                     tooltip="Frames per second of the file; 0 = that of the latent. 23.976 and 29.97 become the exact "
                     "24000/1001 and 30000/1001.",
@@ -55,13 +55,7 @@ class LTX2SaveVideo(io.ComfyNode):
                     tooltip="Quality of H.264: 0 = lossless, 19 = no visible loss, 28 = small file, 51 = worst.",
                 ),
                 *tiling_inputs(512, 64, 64, 24, "decode"),
-                io.Int.Input(
-                    "noise_seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    tooltip="Seed of the noise that some decoders start from (LTX-2.5) or add; most ignore it.",
-                ),
+                noise_seed_input(),
                 io.Audio.Input(
                     "audio",
                     optional=True,
@@ -79,15 +73,10 @@ class LTX2SaveVideo(io.ComfyNode):
         def check() -> None:
             if filename_prefix is not None:
                 host_files.check_prefix(filename_prefix)
-            if crf is not None:
-                check_between("crf", crf, 0, 51)
-            if frame_rate is not None:
-                check_between("frame_rate", frame_rate, 0, 1000)
+            check_widgets(cls, crf=crf, frame_rate=frame_rate)
+            check_tiling(tile_size, tile_overlap, temporal_size, temporal_overlap)
 
-        checked = message_or_true(check)
-        return (
-            checked if checked is not True else check_tiling(tile_size, tile_overlap, temporal_size, temporal_overlap)
-        )
+        return message_or_true(check)
 
     @classmethod
     def execute(
@@ -106,9 +95,9 @@ class LTX2SaveVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         clips = Clips.of(video_latent, video_vae)
         rate = file_rate(frame_rate, video_latent)
-        check_between("crf", crf, 0, 51)
+        check_widgets(cls, crf=crf)
         host_files.check_prefix(filename_prefix)
-        sounds = [clip_sound(audio, clip, clips.count) for clip in range(clips.count)]
+        sounds = clip_sounds(audio, clips.count)
         metadata = host_files.graph_metadata(cls.hidden)
         progress = host.Progress(clips.count * clips.frames)
         sizes = TileSizes(tile_size, tile_overlap, temporal_size, temporal_overlap)
@@ -139,25 +128,17 @@ def file_rate(typed: float, video_latent: dict) -> Fraction:
     return frame_rate(carried)
 
 
-def clip_sound(audio: dict | None, clip: int, clips: int) -> Audio | None:
-    """The sound of one clip of a batch; a single sound serves all. Raises `InputError` for what is no sound."""
+def clip_sounds(audio: Any, clips: int) -> list[Audio | None]:
+    """The sound of every clip of a batch; a single sound serves all. Raises `InputError` for what is no sound."""
     if audio is None:
-        return None
-    waveform = audio.get("waveform") if isinstance(audio, dict) else None
-    if not isinstance(waveform, torch.Tensor) or waveform.ndim != 3 or 0 in waveform.shape:
-        raise InputError(
-            f"audio needs a sound (AUDIO) of shape (batch, channels, samples) with at least one sample; it got "
-            f"{describe(audio) if waveform is None else tuple(waveform.shape)}."
-        )
+        return [None] * clips
+    sound = require_sound(audio)
+    waveform = sound.waveform
     if waveform.shape[0] not in (1, clips):
         raise InputError(f"audio holds {waveform.shape[0]} sounds, video_latent {clips} clips. Give 1 or {clips}.")
     if waveform.shape[1] > 2:
         raise InputError(f"audio has {waveform.shape[1]} channels; the file takes mono or stereo. Mix it down first.")
-    rate = audio.get("sample_rate")
-    if not isinstance(rate, int) or not math.isfinite(rate) or rate <= 0:
-        raise InputError(f"audio has a sample rate of {rate}; it must be a whole number of hertz above 0.")
-    index = clip if waveform.shape[0] > 1 else 0
-    return Audio(waveform=waveform[index], sampling_rate=rate)
+    return [Audio(waveform=one, sampling_rate=sound.sampling_rate) for one in waveform.expand(clips, -1, -1)]
 
 
 NODES = [LTX2SaveVideo]

@@ -12,7 +12,7 @@ from ..ltx_core_impl.presets import (
     HDR_STAGE_2_SIGMAS,
     STAGE_2_DISTILLED_SIGMAS,
 )
-from .checks import InputError, check_between, check_choice, latent_samples, message_or_true
+from .checks import InputError, check_widgets, latent_samples, message_or_true
 
 CATEGORY = "LTX-2/sampling"
 MAX_STEPS = 1000
@@ -92,10 +92,9 @@ class LTX2SchedulerNode(io.ComfyNode):
     def validate_inputs(cls, steps, stretch) -> bool | str:
         return message_or_true(lambda: cls._check(steps, stretch))
 
-    @staticmethod
-    def _check(steps: int | None, stretch: bool | None) -> None:
-        if steps is not None:
-            check_between("steps", steps, 1, MAX_STEPS)
+    @classmethod
+    def _check(cls, steps: int | None, stretch: bool | None) -> None:
+        check_widgets(cls, steps=steps)
         if steps == 1 and stretch:
             raise InputError(
                 "steps is 1; the stretched schedule would start at its last noise level. Set steps to 2 or more, or "
@@ -105,9 +104,9 @@ class LTX2SchedulerNode(io.ComfyNode):
     @classmethod
     def execute(cls, steps, max_shift, base_shift, stretch, terminal, latent=None) -> io.NodeOutput:
         cls._check(steps, stretch)
+        check_widgets(cls, max_shift=max_shift, base_shift=base_shift, terminal=terminal)
         samples = None if latent is None else latent_samples(latent, "video", "latent")
-        scheduler = LTX2Scheduler()
-        sigmas = scheduler.execute(
+        sigmas = LTX2Scheduler().execute(
             steps=steps,
             latent=samples,
             max_shift=max_shift,
@@ -154,22 +153,20 @@ class LTX2LinearQuadraticSchedulerNode(io.ComfyNode):
     def validate_inputs(cls, steps, linear_steps) -> bool | str:
         return message_or_true(lambda: cls._check(steps, linear_steps))
 
-    @staticmethod
-    def _check(steps: int | None, linear_steps: int | None) -> None:
-        if steps is not None:
-            check_between("steps", steps, 1, MAX_STEPS)
-        if linear_steps is not None:
-            check_between("linear_steps", linear_steps, 0, MAX_STEPS)
+    @classmethod
+    def _check(cls, steps: int | None, linear_steps: int | None) -> None:
+        check_widgets(cls, steps=steps, linear_steps=linear_steps)
         if steps is not None and linear_steps is not None and linear_steps > steps:
             raise InputError(f"linear_steps is {linear_steps}, more than the {steps} steps. Use {steps} or fewer.")
 
     @classmethod
     def execute(cls, steps, threshold, linear_steps) -> io.NodeOutput:
         cls._check(steps, linear_steps)
-        scheduler = LinearQuadraticScheduler()
-        return io.NodeOutput(
-            scheduler.execute(steps=steps, threshold_noise=threshold, linear_steps=linear_steps or None)
+        check_widgets(cls, threshold=threshold)
+        sigmas = LinearQuadraticScheduler().execute(
+            steps=steps, threshold_noise=threshold, linear_steps=linear_steps or None
         )
+        return io.NodeOutput(sigmas)
 
 
 class LTX2BetaSchedulerNode(io.ComfyNode):
@@ -198,6 +195,7 @@ class LTX2BetaSchedulerNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, steps, alpha, beta) -> io.NodeOutput:
+        check_widgets(cls, steps=steps, alpha=alpha, beta=beta)
         return io.NodeOutput(BetaScheduler().execute(steps=steps, alpha=alpha, beta=beta))
 
 
@@ -225,7 +223,7 @@ class LTX2DistilledSigmas(io.ComfyNode):
 
     @classmethod
     def execute(cls, schedule) -> io.NodeOutput:
-        check_choice("schedule", schedule, list(SIGMA_LISTS))
+        check_widgets(cls, schedule=schedule)
         return io.NodeOutput(torch.tensor(SIGMA_LISTS[schedule]))
 
 

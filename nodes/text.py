@@ -6,8 +6,7 @@ from comfy_api.latest import io
 
 from ..ltx_core_impl.text_encoders.gemma import open_gemma
 from . import components, host, sockets
-from .checks import InputError, message_or_true, require_handle
-from .handles import Context, TextEncoderHandle, describe
+from .checks import message_or_true, require_handle, require_text_encoder
 from .text_files import text_encoder_handle
 
 CATEGORY = "LTX-2/text"
@@ -93,17 +92,8 @@ class LTX2TextEncode(io.ComfyNode):
 
     @classmethod
     def execute(cls, text_encoder, prompt) -> io.NodeOutput:
-        if not isinstance(text_encoder, TextEncoderHandle):
-            raise InputError(
-                f"text_encoder needs 'LTX-2 Load Text Encoder'; it got {describe(text_encoder)}. CLIP of core loaders "
-                "lacks the projection of the LTX-2 checkpoint."
-            )
-        video, audio = components.encode_prompts(text_encoder, [prompt])[0]
-        device = host.output_device()
-        version = text_encoder.projection.version
-        return io.NodeOutput(
-            Context(video=video.float().to(device), audio=audio.float().to(device), version=version, prompt=prompt)
-        )
+        [context] = components.encode_prompts(require_text_encoder(text_encoder), [prompt])
+        return io.NodeOutput(context)
 
 
 NODES = [LTX2TextEncoderLoader, LTX2TextEncode]

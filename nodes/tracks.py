@@ -8,11 +8,12 @@ from ..ltx_core_impl.media import draw_tracks, parse_tracks, spline
 from ..ltx_core_impl.media.track_text import EXAMPLE
 from ..ltx_core_impl.presets import LTX_2_3_PRESET
 from . import host
-from .checks import InputError, check_between, check_choice, message_or_true
+from .checks import InputError, check_widgets, message_or_true
+from .inputs import MAX_LENGTH
 
 CATEGORY = "LTX-2/guides"
 CURVE, PER_FRAME = "control points", "one per frame"
-MAX_SIDE, MAX_LENGTH = 8192, 16385
+MAX_SIDE = 8192
 
 
 class LTX2DrawTracks(io.ComfyNode):
@@ -55,7 +56,7 @@ class LTX2DrawTracks(io.ComfyNode):
                     min=8,
                     max=MAX_SIDE,
                     step=8,
-                    tooltip="Its height in pixels.",
+                    tooltip="Height of the clip in pixels.",
                 ),
                 io.Int.Input(
                     "length",
@@ -78,13 +79,7 @@ class LTX2DrawTracks(io.ComfyNode):
 
     @classmethod
     def execute(cls, tracks, points, width, height, length) -> io.NodeOutput:
-        check_choice("points", points, [CURVE, PER_FRAME])
-        for name, value, high in (
-            ("width", width, MAX_SIDE),
-            ("height", height, MAX_SIDE),
-            ("length", length, MAX_LENGTH),
-        ):
-            check_between(name, value, 1, high)
+        check_widgets(cls, points=points, width=width, height=height, length=length)
         parsed = parse_tracks(tracks)
         if points == CURVE:
             parsed = [spline(track, length) for track in parsed]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..ltx_core_impl.model.video_vae import (
@@ -55,6 +55,19 @@ class TileSizes(NamedTuple):
         return PerAxisTiling(frames=frames, height=side, width=side)
 
 
+def check_tiling(*values: int | None) -> None:
+    """Judge the values of `inputs.tiling_inputs` at queue time, where None stands for one that is linked."""
+    if None not in values:
+        TileSizes(*values).together()
+
+
+def tile_pixels(size: Sequence[int], sizes: TileSizes) -> int:
+    """Pixels (frames x height x width) of the largest tile of a clip of this size."""
+    frames, height, width = size
+    frames = min(frames, sizes.temporal_size or frames)
+    return frames * min(height, sizes.tile_size or height) * min(width, sizes.tile_size or width)
+
+
 class DecodePlan(NamedTuple):
     """Tiles, and the memory that decoding with them needs besides the weights."""
 
@@ -81,11 +94,10 @@ def decode_plan(vae: ComponentHandle, latent_size: tuple[int, int, int], sizes: 
     if params is not None:
         return _diffusion_plan(vae, params, latent_size, sizes, auto)
     tiling = convolution_tiling(vae, sizes)
-    scale = video_geometry(vae).scale
-    frames = min((latent_size[0] - 1) * scale.time + 1, sizes.temporal_size or math.inf)
-    height = min(latent_size[1] * scale.height, sizes.tile_size or math.inf)
-    width = min(latent_size[2] * scale.width, sizes.tile_size or math.inf)
-    return DecodePlan(tiling, components.convolution_memory(int(frames * height * width)))
+    geometry = video_geometry(vae)
+    frames, height, width = latent_size
+    size = (geometry.pixel_frames(frames), height * geometry.scale.height, width * geometry.scale.width)
+    return DecodePlan(tiling, components.convolution_memory(tile_pixels(size, sizes)))
 
 
 def _check_overlaps(params: DiffusionDecoderParams, sizes: TileSizes) -> None:

@@ -21,24 +21,33 @@ from ..ltx_core_impl.media import (
     resize_and_reflect_pad,
 )
 from ..ltx_core_impl.media.clips import fit_waveform
-from ..ltx_core_impl.model.audio_vae import encode_audio
 from ..ltx_core_impl.model.video_vae import TilingConfig, encode_chunks
+from ..ltx_core_impl.sampling.grid import snap_frames
 from ..ltx_core_impl.types import Audio, VideoPixelShape
 from . import components, host, host_files, sockets
-from .checks import InputError, check_between, check_choice, check_frames, check_grid, message_or_true, require_handle
+from .checks import (
+    InputError,
+    check_frames,
+    check_grid,
+    check_widgets,
+    message_or_true,
+    optional_handle,
+    require_handle,
+)
+from .encoding import encoded_sound, fitted_sound
 from .geometry import VideoGeometry, audio_geometry, video_geometry
 from .handles import ComponentHandle, FileRef
-from .vae_tiling import TileSizes, convolution_tiling
+from .inputs import MAX_FRAME_RATE, MAX_SIDE, tiling_inputs
+from .pictures import SILENCE_RATE
+from .vae_tiling import TileSizes, check_tiling, convolution_tiling, tile_pixels
 from .versions import latent_version
-from .video_vae import check_tiling, tiling_inputs
 
 logger = logging.getLogger(__name__)
 CATEGORY = "LTX-2/video"
-MAX_SIDE, MAX_LENGTH = 16384, 100001
+MAX_LENGTH = 100001
 CROP, PAD = "crop", "pad"
 FITS = {CROP: resize_and_center_crop, PAD: resize_and_reflect_pad}
 CHUNK_FRAMES = 8
-SILENCE_RATE = 48000
 
 
 class Cut(NamedTuple):
@@ -85,7 +94,7 @@ class LTX2EncodeVideoFile(io.ComfyNode):
                     "frame_rate",
                     default=0.0,
                     min=0.0,
-                    max=1000.0,
+                    max=MAX_FRAME_RATE,
                     step=0.01,
                     tooltip="Frames per second to bring the video to, by repeating or leaving out frames; 0 = the "
                     "file's own (its average where it varies). The model knows 24 to 50 best.",
@@ -151,17 +160,10 @@ class LTX2EncodeVideoFile(io.ComfyNode):
         def check() -> None:
             if file is not None:
                 host_files.find_input(file, "file")
-            if fit is not None:
-                check_choice("fit", fit, list(FITS))
-            limits = (("start", start, 1e6), ("length", length, MAX_LENGTH), ("frame_rate", frame_rate, 1000))
-            for name, value, high in (*limits, ("width", width, MAX_SIDE), ("height", height, MAX_SIDE)):
-                if value is not None:
-                    check_between(name, value, 0, high)
+            check_widgets(cls, start=start, length=length, frame_rate=frame_rate, width=width, height=height, fit=fit)
+            check_tiling(tile_size, tile_overlap, temporal_size, temporal_overlap)
 
-        checked = message_or_true(check)
-        return (
-            checked if checked is not True else check_tiling(tile_size, tile_overlap, temporal_size, temporal_overlap)
-        )
+        return message_or_true(check)
 
     @classmethod
     def fingerprint_inputs(cls, file, **_) -> str:
@@ -185,9 +187,8 @@ class LTX2EncodeVideoFile(io.ComfyNode):
         audio_vae=None,
     ) -> io.NodeOutput:
         handle = require_handle(video_vae, "video_vae", "video_vae")
-        if audio_vae is not None:
-            require_handle(audio_vae, "audio_vae", "audio_vae")
-        check_choice("fit", fit, list(FITS))
+        sound_handle = optional_handle(audio_vae, "audio_vae")
+        check_widgets(cls, start=start, length=length, frame_rate=frame_rate, width=width, height=height, fit=fit)
         source = host_files.find_input(file, "file")
         info = probe_video(source.path)
         cut = _cut(source, info, video_geometry(handle), start, length, frame_rate, width, height, fit)
@@ -195,7 +196,7 @@ class LTX2EncodeVideoFile(io.ComfyNode):
         latent = _encoded(source, handle, cut, start, fit, sizes)
         video = {"samples": latent, "type": "video", "frame_rate": cut.rate, **latent_version(handle)}
         sound, is_silent = _sound(source, start, cut)
-        audio_latent = None if audio_vae is None else _audio_latent(sound, is_silent, audio_vae, cut)
+        audio_latent = None if sound_handle is None else _audio_latent(sound, is_silent, sound_handle, cut)
         audio = {"waveform": sound.waveform[None], "sample_rate": sound.sampling_rate}
         return io.NodeOutput(video, audio_latent, audio, cut.rate, cut.frames, info.width, info.height)
 
@@ -222,12 +223,12 @@ def _cut(
     if not available:
         raise InputError(f"start is {start} s; {source.name} ends before that. Choose an earlier start.")
     if not length:
-        length = (available - 1) // scale.time * scale.time + 1
+        length = snap_frames(available, scale.time)
     check_frames(length, scale.time)
     if length > available:
         raise InputError(
             f"length is {length} frames; from {start} s on {source.name} has {available} at {rate:g} per second. Set "
-            f"length to {(available - 1) // scale.time * scale.time + 1}, or 0 for all."
+            f"length to {snap_frames(available, scale.time)}, or 0 for all."
         )
     return Cut(length, height, width, rate)
 
@@ -241,10 +242,8 @@ def _whole_cells(pixels: int, cell: int, fit: str) -> int:
 def _encoded(source: FileRef, handle: ComponentHandle, cut: Cut, start: float, fit: str, sizes: TileSizes) -> Tensor:
     tiling = convolution_tiling(handle, sizes)
     progress = host.Progress(cut.frames)
-    tile = min(cut.frames, sizes.temporal_size or cut.frames)
-    for side in (cut.height, cut.width):
-        tile *= min(side, sizes.tile_size or side)
-    with components.video_encoder(handle, pixels=tile) as encoder:
+    size = (cut.frames, cut.height, cut.width)
+    with components.video_encoder(handle, pixels=tile_pixels(size, sizes)) as encoder:
         dtype = next(encoder.parameters()).dtype
 
         def chunks() -> Iterator[Tensor]:
@@ -254,7 +253,6 @@ def _encoded(source: FileRef, handle: ComponentHandle, cut: Cut, start: float, f
                 fitted = FITS[fit](frames, cut.height, cut.width)
                 yield (fitted / 127.5 - 1.0).to(dtype).transpose(0, 1)[None]
 
-        size = (cut.frames, cut.height, cut.width)
         latent = encode_chunks(chunks(), encoder, size, tiling or TilingConfig(), callback=progress)
     return latent.float().to(host.output_device())
 
@@ -276,10 +274,9 @@ def _audio_latent(sound: Audio, is_silent: bool, vae: ComponentHandle, cut: Cut)
     made_by = {"type": "audio", "frame_rate": cut.rate, **latent_version(vae)}
     if is_silent:
         return {"samples": torch.zeros(shape.to_torch_shape(), device=host.output_device()), **made_by}
-    waveform = fit_waveform(sound.waveform[None], geometry.samples(shape.frames, sound.sampling_rate))
-    with components.audio_encoder(vae) as encoder:
-        latent = encode_audio(Audio(waveform.to(components.device_of(encoder)), sound.sampling_rate), encoder)
-    return {"samples": latent[:, :, : shape.frames].float().to(host.output_device()), **made_by}
+    batch = Audio(sound.waveform[None], sound.sampling_rate)
+    latent = encoded_sound(fitted_sound(batch, geometry, shape.frames), vae)
+    return {"samples": latent[:, :, : shape.frames], **made_by}
 
 
 NODES = [LTX2EncodeVideoFile]

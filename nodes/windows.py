@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from comfy_api.latest import io
 
 from ..ltx_core_impl.presets import LTX_2_3_PRESET
 from . import sockets
-from .checks import InputError, check_between, check_frames, message_or_true
-from .handles import Segments, Windows, describe
+from .checks import InputError, check_frames, check_multiple, check_widgets, message_or_true, require
+from .handles import Segments, Windows
+from .inputs import fraction_input
 
 CATEGORY = "LTX-2/sampling"
 FRAME_STEP, SIDE_STEP = 8, 32
@@ -46,23 +48,19 @@ class LTX2ContextWindows(io.ComfyNode):
                     tooltip="Frames that a window shares with the one before, a multiple of 8: what it learns the "
                     "motion and the sound from. Good: 16 to 40.",
                 ),
-                io.Float.Input(
+                fraction_input(
                     "overlap_strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="How firmly the shared frames are kept: 1 = exactly; less lets the window change them, and "
+                    1.0,
+                    "How firmly the shared frames are kept: 1 = exactly; less lets the window change them, and "
                     "cross-fades (0.5 eases a change of prompt).",
-                ),
-                io.Float.Input(
-                    "drift_control",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
                     step=0.05,
-                    tooltip="Pulls colours and contrast of every window to those of the first (AdaIN). 0 = not; 0.2 to "
+                ),
+                fraction_input(
+                    "drift_control",
+                    0.0,
+                    "Pulls colours and contrast of every window to those of the first (AdaIN). 0 = not; 0.2 to "
                     "0.5 against colours that grow from window to window. It also resists wanted changes of light.",
+                    step=0.05,
                 ),
                 sockets.Segments.Input(
                     "segments",
@@ -77,18 +75,39 @@ class LTX2ContextWindows(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, window_length, overlap, overlap_strength, drift_control) -> bool | str:
-        return message_or_true(lambda: _check_windows(window_length, overlap, overlap_strength, drift_control))
+        return message_or_true(lambda: cls._check(window_length, overlap, overlap_strength, drift_control))
+
+    @classmethod
+    def _check(
+        cls, length: int | None, overlap: int | None, overlap_strength: float | None, drift_control: float | None
+    ) -> None:
+        check_widgets(
+            cls,
+            window_length=length,
+            overlap=overlap,
+            overlap_strength=overlap_strength,
+            drift_control=drift_control,
+        )
+        if length is not None:
+            check_frames(length, FRAME_STEP, "window_length")
+        if overlap is not None:
+            check_multiple("overlap", overlap, FRAME_STEP, "frames")
+        if None not in (length, overlap) and overlap >= length:
+            raise InputError(
+                f"overlap is {overlap} frames, window_length {length}; a window must bring new frames. Use an overlap "
+                f"of at most {length - 1}, better about {max(FRAME_STEP, length // 5 // FRAME_STEP * FRAME_STEP)}."
+            )
 
     @classmethod
     def execute(
         cls, window_length, overlap, overlap_strength, drift_control, segments=None, windows=None
     ) -> io.NodeOutput:
-        _check_windows(window_length, overlap, overlap_strength, drift_control)
-        if segments is not None and not isinstance(segments, Segments):
-            raise InputError(f"segments needs 'LTX-2 Segment Prompts'; it got {describe(segments)}.")
+        cls._check(window_length, overlap, overlap_strength, drift_control)
+        if segments is not None:
+            require(segments, Segments, "segments", "'LTX-2 Segment Prompts'")
         return io.NodeOutput(
             replace(
-                _windows(windows),
+                require_windows(windows),
                 length=window_length,
                 overlap=overlap,
                 overlap_strength=overlap_strength,
@@ -96,26 +115,6 @@ class LTX2ContextWindows(io.ComfyNode):
                 segments=() if segments is None else segments.contexts,
             )
         )
-
-
-def _check_windows(
-    length: int | None, overlap: int | None, overlap_strength: float | None, drift_control: float | None
-) -> None:
-    if length is not None:
-        check_between("window_length", length, 9, MAX_WINDOW)
-        check_frames(length, FRAME_STEP, "window_length")
-    if overlap is not None:
-        check_between("overlap", overlap, FRAME_STEP, MAX_OVERLAP)
-        if overlap % FRAME_STEP:
-            raise InputError(f"overlap is {overlap} frames; it must be a multiple of {FRAME_STEP}.")
-    if None not in (length, overlap) and overlap >= length:
-        raise InputError(
-            f"overlap is {overlap} frames, window_length {length}; a window must bring new frames. Use an overlap of "
-            f"at most {length - 1}, better about {max(FRAME_STEP, length // 5 // FRAME_STEP * FRAME_STEP)}."
-        )
-    for name, value in (("overlap_strength", overlap_strength), ("drift_control", drift_control)):
-        if value is not None:
-            check_between(name, value, 0.0, 1.0)
 
 
 class LTX2SpatialTiles(io.ComfyNode):
@@ -132,9 +131,15 @@ class LTX2SpatialTiles(io.ComfyNode):
             "noise every tile invents a picture of its own.",
             inputs=[
                 io.Int.Input(
-                    "columns", default=2, min=1, max=MAX_TILES, tooltip="Tiles side by side. Time grows with the tiles."
+                    "columns",
+                    default=2,
+                    min=1,
+                    max=MAX_TILES,
+                    tooltip="Tiles side by side; 1 = the whole width. Time grows with the tiles.",
                 ),
-                io.Int.Input("rows", default=2, min=1, max=MAX_TILES, tooltip="Tiles one above the other."),
+                io.Int.Input(
+                    "rows", default=2, min=1, max=MAX_TILES, tooltip="Tiles one above the other; 1 = the whole height."
+                ),
                 io.Int.Input(
                     "overlap",
                     default=DEFAULT_TILE_OVERLAP,
@@ -151,30 +156,25 @@ class LTX2SpatialTiles(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, columns, rows, overlap) -> bool | str:
-        return message_or_true(lambda: _check_tiles(columns, rows, overlap))
+        return message_or_true(lambda: cls._check(columns, rows, overlap))
+
+    @classmethod
+    def _check(cls, columns: int | None, rows: int | None, overlap: int | None) -> None:
+        check_widgets(cls, columns=columns, rows=rows, overlap=overlap)
+        if overlap is not None:
+            check_multiple("overlap", overlap, SIDE_STEP, "pixels")
 
     @classmethod
     def execute(cls, columns, rows, overlap, windows=None) -> io.NodeOutput:
-        _check_tiles(columns, rows, overlap)
-        return io.NodeOutput(replace(_windows(windows), columns=columns, rows=rows, tile_overlap=overlap))
+        cls._check(columns, rows, overlap)
+        return io.NodeOutput(replace(require_windows(windows), columns=columns, rows=rows, tile_overlap=overlap))
 
 
-def _check_tiles(columns: int | None, rows: int | None, overlap: int | None) -> None:
-    for name, value in (("columns", columns), ("rows", rows)):
-        if value is not None:
-            check_between(name, value, 1, MAX_TILES)
-    if overlap is not None:
-        check_between("overlap", overlap, 0, MAX_TILE_OVERLAP)
-        if overlap % SIDE_STEP:
-            raise InputError(f"overlap is {overlap} pixels; it must be a multiple of {SIDE_STEP}.")
-
-
-def _windows(windows: Windows | None) -> Windows:
+def require_windows(windows: Any) -> Windows:
+    """The windows on an optional input; one whole clip when nothing is connected."""
     if windows is None:
         return Windows()
-    if not isinstance(windows, Windows):
-        raise InputError(f"windows needs 'LTX-2 Context Windows' or 'LTX-2 Spatial Tiles'; it got {describe(windows)}.")
-    return windows
+    return require(windows, Windows, "windows", "'LTX-2 Context Windows' or 'LTX-2 Spatial Tiles'")
 
 
 NODES = [LTX2ContextWindows, LTX2SpatialTiles]

@@ -68,6 +68,31 @@ RELEASED = {
     "LTX2FitVideo": "images frame_rate width height multiple length audio",
     "LTX2ExtendClip": "images frame_rate frames_before frames_after audio",
     "LTX2InpaintFill": "images mask grow",
+    "LTX2EnhancePrompt": "text_encoder prompt seed max_tokens image system_prompt",
+    "LTX2SaveContext": "context filename_prefix",
+    "LTX2LoadContext": "file",
+    "LTX2SegmentPrompts": "text_encoder prompts",
+    "LTX2DurationPredictor": "duration_head context frame_rate min_seconds max_seconds",
+    "LTX2GuidanceSchedule": "sigmas cfg stg_scale stg_blocks rescale modality_scale cfg_rule apg_eta "
+    "apg_norm_threshold skip_step",
+    "LTX2KeyframeSlots": "video_latent count frames keyframes video_vae guides",
+    "LTX2ReferenceLatentGuide": "reference model video_latent strength guides",
+    "LTX2DrawTracks": "tracks points width height length",
+    "LTX2ContextWindows": "window_length overlap overlap_strength drift_control segments windows",
+    "LTX2SpatialTiles": "columns rows overlap windows",
+    "LTX2StepCorrection": "modality factors reference corrections",
+    "LTX2AdainLatent": "latent reference factor per_frame",
+    "LTX2StatNormLatent": "latent mean deviation percentile factor",
+    "LTX2EncodeVideoFile": "file video_vae start length frame_rate width height fit tile_size tile_overlap "
+    "temporal_size temporal_overlap audio_vae",
+    "LTX2SaveVideo": "video_latent video_vae filename_prefix frame_rate crf tile_size tile_overlap temporal_size "
+    "temporal_overlap noise_seed audio",
+    "LTX2HDRDecode": "video_latent video_vae curve exposure crop_width crop_height tile_size tile_overlap "
+    "temporal_size temporal_overlap noise_seed",
+    "LTX2SaveEXR": "images filename_prefix half",
+    "LTX2DFRCanvas": "length temporal_rounds",
+    "LTX2DFRTile": "video_latent keyframes noise temporal_round tile anchor_strength guides video_vae",
+    "LTX2DFRJoin": "keyframes tile_1 keyframes_1 tile_2 keyframes_2 tile_3 keyframes_3 tile_4 keyframes_4",
 }
 
 
@@ -185,6 +210,56 @@ def test_a_latent_of_a_core_node_needs_a_frame_rate(run: Run, loaded: Any) -> No
     torch.testing.assert_close(video["samples"], sampled(run, loaded, "2.3")[0]["samples"])
 
 
+def test_the_result_carries_the_frame_rate_of_the_run(run: Run, loaded: Any) -> None:
+    [given] = run("LTX2EmptyLatents", width=WIDTH, height=HEIGHT, length=9, frame_rate=24.0, batch_size=1)[:1]
+    bare = {"samples": given["samples"]}
+    for latent, rate, expected in ((given, None, 24.0), (given, 48.0, 48.0), (bare, 30.0, 30.0)):
+        video = sampled(run, loaded, "2.3", video_latent=latent, audio_latent=None, frame_rate=rate)[0]
+        assert video["frame_rate"] == expected
+    assert given["frame_rate"] == 24.0
+
+
+def test_the_largest_seed_serves_a_batch(run: Run, loaded: Any) -> None:
+    [video] = run("LTX2EmptyLatents", width=WIDTH, height=HEIGHT, length=9, frame_rate=FPS, batch_size=2)[:1]
+    video = sampled(run, loaded, "2.3", seed=2**64 - 1, video_latent=video, audio_latent=None)[0]
+    assert not torch.equal(*video["samples"])
+    images = run("LTX2VideoVAEDecode", video_latent=video, video_vae=loaded("2.3")[1], noise_seed=2**64 - 1)[0]
+    assert len(images) == 18
+
+
+@pytest.mark.parametrize(
+    ("node_id", "inputs"),
+    [
+        ("LTX2GuidanceParameters", {"cfg": -1.0}),
+        ("LTX2GuidanceParameters", {"stg_scale": math.nan}),
+        ("LTX2GuidanceParameters", {"skip_step": -1}),
+        ("LTX2GuidanceSchedule", {"apg_eta": math.inf}),
+        ("LTX2BetaScheduler", {"alpha": 0.0}),
+        ("LTX2LinearQuadraticScheduler", {"threshold": 1.0}),
+        ("LTX2Scheduler", {"terminal": 1.0}),
+        ("LTX2EmptyLatents", {"batch_size": 0}),
+        ("LTX2AdainLatent", {"latent": None, "reference": None, "factor": math.nan}),
+        ("LTX2StatNormLatent", {"latent": None, "deviation": 0.0}),
+        ("LTX2HDRDecode", {"video_latent": None, "video_vae": None, "crop_width": -8}),
+        ("LTX2EncodeVideoFile", {"file": "none.mp4", "start": -1.0}),
+        ("LTX2DrawTracks", {"width": 0}),
+    ],
+)
+def test_values_over_wires_keep_the_limits_of_the_widgets(
+    run: Run, loaded: Any, node_id: str, inputs: dict[str, Any]
+) -> None:
+    if node_id == "LTX2EncodeVideoFile":
+        inputs = inputs | {"video_vae": loaded("2.3")[1]}
+    [name] = [name for name, value in inputs.items() if isinstance(value, int | float)]
+    with pytest.raises(ValueError, match=rf"{name} is .*; it must lie between"):
+        run(node_id, **inputs)
+
+
+def test_nothing_on_a_wire_is_called_nothing(run: Run, loaded: Any) -> None:
+    with pytest.raises(ValueError, match="audio_latent needs an audio latent; it got nothing"):
+        run("LTX2AudioVAEDecode", audio_latent=None, audio_vae=loaded("2.3")[2])
+
+
 def test_a_frozen_stream_comes_out_as_it_went_in(run: Run, loaded: Any) -> None:
     sound = torch.randn(1, 8, 17, 16, generator=torch.Generator().manual_seed(3))
     latent = {"samples": sound, "type": "audio", "noise_mask": torch.zeros(1, 1, 17, 1)}
@@ -274,6 +349,26 @@ def test_frames_to_encode(run: Run, loaded: Any, frames: int, words: list[str] |
     with pytest.raises(ValueError) as refusal:
         run("LTX2VideoVAEEncode", images=images, video_vae=vae)
     assert [word for word in words if word not in str(refusal.value)] == [], str(refusal.value)
+
+
+def test_grey_pictures_and_alpha_are_encoded_as_colour(run: Run, loaded: Any) -> None:
+    vae, grey = loaded("2.3")[1], torch.rand(1, 64, 96, 1, generator=torch.Generator().manual_seed(0))
+    colour = grey.expand(-1, -1, -1, 3)
+    given = (grey, colour, torch.cat([colour, grey], dim=-1))
+    one, two, three = (run("LTX2VideoVAEEncode", images=images, video_vae=vae)[0]["samples"] for images in given)
+    assert torch.equal(one, two)
+    assert torch.equal(one, three)
+
+
+def test_encoding_asks_for_a_frame_rate_that_is_one(run: Run, loaded: Any) -> None:
+    with pytest.raises(ValueError, match="frame_rate is nan"):
+        run("LTX2VideoVAEEncode", images=torch.zeros(1, 64, 96, 3), video_vae=loaded("2.3")[1], frame_rate=math.nan)
+
+
+def test_the_memory_of_tiles_is_that_of_one(pack: Any) -> None:
+    tiling = sys.modules["ltx2_pack.nodes.vae_tiling"]
+    assert tiling.tile_pixels((17, 64, 96), tiling.TileSizes(0, 0, 0, 0)) == 17 * 64 * 96
+    assert tiling.tile_pixels((17, 64, 96), tiling.TileSizes(64, 32, 8, 0)) == 8 * 64 * 64
 
 
 @pytest.mark.parametrize(("channels", "rate"), [(1, 44100), (2, 16000), (2, 48000)])
