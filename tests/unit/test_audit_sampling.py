@@ -134,9 +134,10 @@ def inject(x: Tensor, y: Tensor, sigma: Tensor, sigma_next: Tensor, noise: Tenso
 
 
 @pytest.mark.parametrize(("eta", "bong", "seed"), [(0.5, True, -1), (0.0, True, 7), (1.0, False, 8), (0.25, True, 9)])
-@pytest.mark.parametrize("last", [0.0, 0.2])
-def test_res2s(eta: float, bong: bool, seed: int, last: float) -> None:
-    schedule = [*SIGMAS[:-2], 0.2] if last else SIGMAS
+@pytest.mark.parametrize("schedule", [SIGMAS, [0.97, 0.9, 0.55, 0.2], [0.3, 0.2, 0.05, 0.04, 0.025, 0.02, 0.0]])
+def test_res2s(eta: float, bong: bool, seed: int, schedule: list[float]) -> None:
+    """Long and short steps, above and below the noise level where the anchor stops moving, to 0 and not to 0."""
+    last = schedule[-1]
     states = both_states()
     denoiser = denoisers.SimpleDenoiser(*CONTEXTS)
     ends = res2s.res2s_denoising_loop(
