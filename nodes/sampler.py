@@ -12,14 +12,7 @@ from comfy_api.latest import io
 from ..ltx_core_impl.components.noisers import GaussianNoiser, Noiser
 from ..ltx_core_impl.conditioning.item import ConditioningItem
 from ..ltx_core_impl.presets import ANCESTRAL_SEED_OFFSET
-from ..ltx_core_impl.sampling.loops import (
-    States,
-    euler_ancestral_denoising_loop,
-    euler_cfg_pp_denoising_loop,
-    euler_denoising_loop,
-    gradient_estimating_euler_denoising_loop,
-)
-from ..ltx_core_impl.sampling.res2s import res2s_denoising_loop
+from ..ltx_core_impl.sampling.loops import States
 from ..ltx_core_impl.sampling.stage import StageModality, denoise_stage
 from ..ltx_core_impl.sampling.validation import checked_sigmas
 from ..ltx_core_impl.types import LatentState
@@ -34,21 +27,11 @@ from .latents import SeededNoise, require_seed
 from .modalities import audio_modality, video_modality, with_kept_parts
 from .preview import Preview
 from .reference import check_references
+from .solvers import SOLVERS, window_loop
 from .versions import check_context_fits, check_fits_model, latent_version
 from .windows import require_windows
 
 CATEGORY = "LTX-2/sampling"
-SOLVERS = {
-    "euler": euler_denoising_loop,
-    "res_2s": res2s_denoising_loop,
-    "gradient_estimating_euler": gradient_estimating_euler_denoising_loop,
-    "euler_ancestral": euler_ancestral_denoising_loop,
-    "euler_cfg_pp": partial(euler_cfg_pp_denoising_loop, eta=0.0),
-    "euler_ancestral_cfg_pp": euler_cfg_pp_denoising_loop,
-}
-WITH_OWN_NOISE = ("res_2s", "euler_ancestral", "euler_ancestral_cfg_pp")
-WITH_ETA = ("euler_ancestral", "euler_ancestral_cfg_pp")
-WINDOW_SEED_STRIDE = 1000
 # Per clip and step: the prompt, the negative prompt, the perturbed pass, and the one without the other modality.
 MOST_PASSES = 4
 
@@ -181,7 +164,7 @@ class LTX2Sampler(io.ComfyNode):
             video,
             audio,
             noiser=GaussianNoiser(SeededNoise(start_seed).generators(batch)),
-            loop_of=partial(_loop, solver, eta, loop_seed, batch),
+            loop_of=partial(window_loop, solver, eta, loop_seed, batch),
             working_memory=row * min(MOST_PASSES * batch, denoising.rows_at_once or MOST_PASSES * batch),
             preview=Preview(video_handle) if video is not None and video_handle is not None else None,
         )
@@ -243,15 +226,6 @@ def _batch_size(video: StageModality | None, audio: StageModality | None) -> int
 
 
 # Running
-
-
-def _loop(solver: str, eta: float, seed: int, batch: int, window: int) -> Callable[..., States]:
-    """The loop of a window; each window and each clip of the batch has a seed of its own for the noise of its steps."""
-    loop = partial(SOLVERS[solver], eta=eta) if solver in WITH_ETA else SOLVERS[solver]
-    if solver not in WITH_OWN_NOISE:
-        return loop
-    first = seed + window * WINDOW_SEED_STRIDE
-    return partial(loop, noise_seed=[first + index for index in range(batch)])
 
 
 def _denoised(
