@@ -35,9 +35,9 @@ def mel_band_edges(mel_bins: int, max_frequency: float) -> Tensor:
 
 def mel_filterbank(sample_rate: int, n_fft: int, mel_bins: int) -> Tensor:
     """Slaney-normalised triangular filters ``(n_fft / 2 + 1, mel_bins)`` up to half the rate, float32 on the CPU."""
-    max_frequency = float(sample_rate // 2)
-    frequencies = torch.linspace(0.0, max_frequency, n_fft // 2 + 1, device="cpu")
-    edges = mel_band_edges(mel_bins, max_frequency)
+    # Of an odd rate the bands reach half of it, the bins only the whole hertz below, as in torchaudio.
+    frequencies = torch.linspace(0.0, float(sample_rate // 2), n_fft // 2 + 1, device="cpu")
+    edges = mel_band_edges(mel_bins, sample_rate / 2)
     widths = edges.diff()
     slopes = edges[None, :] - frequencies[:, None]
     rising = -slopes[:, :-2] / widths[:-1]
