@@ -7,6 +7,7 @@ from os import PathLike
 import av
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ..types import Audio
 from .video_reader import container_start
@@ -16,7 +17,7 @@ def read_audio(path: str | PathLike[str], start: float = 0.0, duration: float | 
     """Sound of the first audio stream from ``start`` s, at most ``duration`` s long; None without any.
 
     The waveform is float32 ``(channels, samples)`` in [-1, 1] at the file's own rate. More than two channels are
-    mixed down to stereo. A range is cut to the sample.
+    mixed down to stereo. A range is cut to the sample; a track that begins later has silence in front.
 
     Raises:
         ValueError: a negative start, or a duration that is not positive.
@@ -50,6 +51,8 @@ def read_audio(path: str | PathLike[str], start: float = 0.0, duration: float | 
     if first_time is None:
         return None
     waveform = torch.from_numpy(np.concatenate(pieces, axis=1))
-    skip = max(0, round((start - first_time) * rate))
-    stop = None if duration is None else skip + round(duration * rate)
-    return Audio(waveform=waveform[:, skip:stop].contiguous(), sampling_rate=rate)
+    # Silence where the sound begins later, so that it stays in step with the picture.
+    lead = round((first_time - start) * rate)
+    waveform = F.pad(waveform, (lead, 0)) if lead > 0 else waveform[:, -lead:]
+    stop = None if duration is None else round(duration * rate)
+    return Audio(waveform=waveform[:, :stop].contiguous(), sampling_rate=rate)
