@@ -269,6 +269,13 @@ def make_modality(config: dict, name: str, batch: int, tokens: int, text: int, s
     return Modality(**(fields | changes))
 
 
+def test_positions_that_are_null_take_their_defaults() -> None:
+    nulls = {"positional_embedding_max_pos": None, "audio_positional_embedding_max_pos": None}
+    options = LTXModelConfigurator.from_config({"transformer": LTX_2 | nulls}).options
+    assert options.video.max_pos == (20, 2048, 2048)
+    assert options.audio.max_pos == (20,)
+
+
 def no_skips(batch: int):
     return lambda kind, block: torch.ones(batch, 1, 1, dtype=torch.float64)
 

@@ -136,7 +136,7 @@ def _video_stream(section: Mapping[str, Any]) -> StreamOptions:
         in_channels=section.get("in_channels", 128),
         out_channels=section.get("out_channels", 128),
         context_dim=section.get("cross_attention_dim", 4096),
-        max_pos=tuple(section.get("positional_embedding_max_pos", (20, 2048, 2048))),
+        max_pos=tuple(section.get("positional_embedding_max_pos") or (20, 2048, 2048)),
         caption_channels=_caption_channels(section),
         ff_bias=section.get("ff_bias", True),
         keyframe_embedding=section.get("use_keyframes_abs_pos_embedding", False),
@@ -150,7 +150,7 @@ def _audio_stream(section: Mapping[str, Any]) -> StreamOptions:
         in_channels=section.get("audio_in_channels", 128),
         out_channels=section.get("audio_out_channels", 128),
         context_dim=section.get("audio_cross_attention_dim", 2048),
-        max_pos=tuple(section.get("audio_positional_embedding_max_pos", (20,))),
+        max_pos=tuple(section.get("audio_positional_embedding_max_pos") or (20,)),
         caption_channels=_caption_channels(section),
         ff_bias=section.get("audio_ff_bias", True),
     )
