@@ -31,5 +31,11 @@ class PerChannelStatistics(nn.Module):
         return latent * std + mean
 
     def _statistics_for(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        channels = self.get_buffer(MEAN).numel()
+        if latent.shape[1] != channels:
+            raise ValueError(
+                f"The latent has {latent.shape[1]} channels, but the statistics are those of a VAE with {channels}. "
+                "Use the VAE that the latent was made with."
+            )
         mean, std = (self.get_buffer(name).to(latent).view(1, -1, 1, 1, 1) for name in (MEAN, STD))
         return mean, std
