@@ -19,7 +19,7 @@ from .lora_file import LoraFile, LoraFusion, LoraPathStrengthAndSDOps, LoraRepor
 from .materialize import CachedReader, Materializer, SourceReader
 from .model_config import config_for
 from .module_ops import ModelConfigurator, ModuleOps, complete_config, component_of, create_meta_model
-from .plan import KeyRules, LoadPlan, plan_load, plan_sources, require_component, zero_when_absent
+from .plan import KeyRules, LoadPlan, Source, plan_load, plan_sources, require_component, zero_when_absent
 from .registry import DummyRegistry, Registry
 from .sd_ops import SDOps
 from .state_dict import SafetensorsModelStateDictLoader, load_state_dict
@@ -128,9 +128,14 @@ class SingleGPUModelBuilder:
         for entry in fusion.reports if report else ():
             report(entry)
         modules = dict(plan.model.named_modules())
+
+        def keeps(source: Source) -> bool:
+            as_stored = dtype in (None, source.stored.dtype) and not self.module_ops
+            return device.type == "cpu" and as_stored and not fusion.changes(source.name.rpartition(".")[0])
+
         work_device = torch.device("cuda") if device.type == "cpu" and torch.cuda.is_available() else device
         with ExitStack() as stack:
-            reader = stack.enter_context(self._reader(plan.rules, device))
+            reader = stack.enter_context(self._reader(plan.rules, device, keeps))
             stack.enter_context(fusion)
 
             def deltas(module: str, delta_dtype: torch.dtype) -> torch.Tensor | None:
@@ -163,9 +168,11 @@ class SingleGPUModelBuilder:
         steps = plan_load(model, checkpoint, sources, component or type(model).__name__)
         return LoadPlan(checkpoint, rules, model, steps)
 
-    def _reader(self, rules: KeyRules, device: torch.device) -> SourceReader | CachedReader:
+    def _reader(
+        self, rules: KeyRules, device: torch.device, keeps: Callable[[Source], bool]
+    ) -> SourceReader | CachedReader:
         if isinstance(self.registry, DummyRegistry):
-            return SourceReader(rules, device)
+            return SourceReader(rules, device, keeps)
         files = resolve_files(self.model_path)
         loader = SafetensorsModelStateDictLoader()
         return CachedReader(load_state_dict(files, loader, self.registry, device, rules), device)

@@ -42,11 +42,12 @@ class TensorEntry:
 
 @dataclass(frozen=True)
 class Header:
-    """All that a file says about itself."""
+    """All that a file says about itself; ``data_start`` is where in the file the tensors' offsets count from."""
 
     path: Path
     tensors: Mapping[str, TensorEntry]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    data_start: int = 0
 
     def shape(self, key: str) -> tuple[int, ...] | None:
         """Shape of a tensor, None when absent."""
@@ -118,7 +119,8 @@ def parse_header(raw: bytes, *, path: Path, data_bytes: int) -> Header:
     metadata = _metadata(path, content.pop("__metadata__", None))
     tensors = {name: _entry(path, name, value) for name, value in content.items()}
     _check_offsets(path, tensors, data_bytes)
-    return Header(path=path, tensors=tensors, metadata=metadata)
+    data_start = _LENGTH.size + len(raw)
+    return Header(path=path, tensors=tensors, metadata=metadata, data_start=data_start)
 
 
 def _unique_object(pairs: list[tuple[str, object]]) -> dict[str, object]:

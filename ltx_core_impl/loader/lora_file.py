@@ -171,6 +171,10 @@ class LoraFusion:
                 self._by_module.setdefault(name, []).append((index, pair))
             self.reports.append(_report(lora, matched))
 
+    def changes(self, module: str) -> bool:
+        """Whether any LoRA changes this module's weight."""
+        return module in self._by_module
+
     def __enter__(self) -> LoraFusion:
         self._files = [TensorFile(header).__enter__() for header in self._headers]
         return self
@@ -190,7 +194,7 @@ class LoraFusion:
         products = []
         for index, pair in self._by_module.get(module, ()):
             file = self._files[index]
-            down, up = (file.read(key, load_device).to(device) for key in (pair.down, pair.up))
+            down, up = (file.read_copy(key, load_device).to(device) for key in (pair.down, pair.up))
             strength = self._strengths[index]
             if pair.alpha is not None:
                 strength = strength * file.read(pair.alpha).float().item() / down.shape[0]

@@ -34,8 +34,9 @@ DeltaReader = Callable[[str, torch.dtype], "Tensor | None"]
 class SourceReader:
     """Reads planned tensors from their files, each opened once; a context manager."""
 
-    def __init__(self, rules: KeyRules, device: torch.device) -> None:
-        self._rules, self._device = rules, device
+    def __init__(self, rules: KeyRules, device: torch.device, keeps: Callable[[Source], bool]) -> None:
+        """``keeps`` tells whether the model will hold a tensor as the file does; such a tensor may stay mapped."""
+        self._rules, self._device, self._keeps = rules, device, keeps
         self._files: dict[int, TensorFile] = {}
         self._stack = ExitStack()
 
@@ -51,7 +52,8 @@ class SourceReader:
         file = self._files.get(id(source.header))
         if file is None:
             file = self._files[id(source.header)] = self._stack.enter_context(TensorFile(source.header))
-        value = file.read(source.key, self._device)
+        read = file.read if self._keeps(source) else file.read_copy
+        value = read(source.key, self._device)
         return self._rules.apply_to_key_value(source.renamed, value)[source.part].new_value
 
 

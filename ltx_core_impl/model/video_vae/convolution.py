@@ -49,19 +49,27 @@ class CausalConv3d(nn.Module):
 
         ``causal`` pads with two copies of the first frame; otherwise one copy of the first and of the last frame.
         """
-        before = KERNEL - 1 if causal else KERNEL // 2
-        after = KERNEL - 1 - before
-        frames = x.shape[2]
-        piece_frames = max(1, MAX_PIECE_ELEMENTS // (x.numel() // frames))
-        if frames <= piece_frames or self.conv.stride != (1, 1, 1):
-            return self.conv(_repeat_edge_frames(x, before, after))
+        return self.convolve(self.pad(x, causal))
 
-        out = x.new_empty(x.shape[0], self.conv.out_channels, *x.shape[2:])
+    def pad(self, x: Tensor, causal: bool) -> Tensor:
+        """``x`` with the frames that the kernel reads beyond its ends, ``(B, C, F + 2, H, W)``.
+
+        Apart from the convolution so that a caller can drop ``x``, the largest tensor of the network, before it.
+        """
+        before = KERNEL - 1 if causal else KERNEL // 2
+        return _repeat_edge_frames(x, before, KERNEL - 1 - before)
+
+    def convolve(self, padded: Tensor) -> Tensor:
+        """The convolution of a ``pad``-ded input."""
+        frames = padded.shape[2] - (KERNEL - 1)
+        piece_frames = max(1, MAX_PIECE_ELEMENTS // (padded.numel() // padded.shape[2]))
+        if frames <= piece_frames or self.conv.stride != (1, 1, 1):
+            return self.conv(padded)
+
+        out = padded.new_empty(padded.shape[0], self.conv.out_channels, frames, *padded.shape[3:])
         for start in range(0, frames, piece_frames):
             stop = min(start + piece_frames, frames)
-            piece = x[:, :, max(start - before, 0) : min(stop + after, frames)]
-            piece = _repeat_edge_frames(piece, max(before - start, 0), max(stop + after - frames, 0))
-            out[:, :, start:stop] = self.conv(piece)
+            out[:, :, start:stop] = self.conv(padded[:, :, start : stop + KERNEL - 1])
         return out
 
 

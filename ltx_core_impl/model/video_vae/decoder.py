@@ -97,7 +97,9 @@ class VideoDecoder(nn.Module):
         for block in self.up_blocks:
             x = block(x, context)
         shift, scale = self._output_modulation(scaled_timestep, x.dtype)
-        x = self.conv_out(modulated_silu(self.conv_norm_out(x), shift, scale), self.causal)
+        x = modulated_silu(self.conv_norm_out(x), shift, scale)
+        x = self.conv_out.pad(x, self.causal)
+        x = self.conv_out.convolve(x)
         return unpatchify(x, self.patch_size).to(latent.dtype)
 
     def tiled_decode(

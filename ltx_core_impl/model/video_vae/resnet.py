@@ -65,21 +65,29 @@ class ResnetBlock3D(nn.Module):
             self.conv_shortcut = nn.Conv3d(in_channels, out_channels, kernel_size=1)
 
     def forward(self, x: Tensor, context: BlockContext, embedding: Tensor | None = None) -> Tensor:
-        """``(B, Cin, F, H, W)`` -> ``(B, Cout, F, H, W)``; ``embedding`` ``(B, 4, Cin)`` if conditioned."""
+        """``(B, Cin, F, H, W)`` -> ``(B, Cout, F, H, W)``; overwrites x.
+
+        ``embedding`` is ``(B, 4, Cin)`` if conditioned.
+        """
         shift1 = scale1 = shift2 = scale2 = None
         if embedding is not None:
             modulation = self.scale_shift_table.to(x.dtype) + embedding
             shift1, scale1, shift2, scale2 = modulation[..., None, None, None].unbind(dim=1)
 
-        h = self.conv1(modulated_silu(self.norm1(x), shift1, scale1), context.causal)
+        padded = self.conv1.pad(modulated_silu(self.norm1(x), shift1, scale1), context.causal)
+        h = self.conv1.convolve(padded)
         if self.inject_noise:
             h = self._add_noise(h, self.per_channel_scale1, context.generator)
-        h = self.conv2(modulated_silu(self.norm2(h), shift2, scale2), context.causal)
+        padded = self.conv2.pad(modulated_silu(self.norm2(h), shift2, scale2), context.causal)
+        del h
+        h = self.conv2.convolve(padded)
+        del padded
         if self.inject_noise:
             h = self._add_noise(h, self.per_channel_scale2, context.generator)
         if self.has_projection:
             x = self.conv_shortcut(self.norm3(x))
-        return h.add_(x)
+        # The decoder still holds x: adding into it saves one of the largest tensors. Autograd needs x as it was.
+        return h.add_(x) if torch.is_grad_enabled() else x.add_(h)
 
     @staticmethod
     def _add_noise(h: Tensor, scale: Tensor, generator: torch.Generator | None) -> Tensor:
