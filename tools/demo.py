@@ -1,10 +1,11 @@
-"""Text to video with sound on a fresh machine, with a tiny model of random weights: shows that everything runs.
+"""Text to video with sound on a fresh machine, with a small trained model that comes with the pack.
 
     python3 tools/demo.py "a red circle moves to the left while a low tone plays"
     python3 tools/demo.py --serve
 
-The first call provisions a ComfyUI (see provision.py), which takes minutes; later calls start at once. What the tiny
-model paints is noise: put the real files in place (README) and choose them in the graph for pictures.
+The first call provisions a ComfyUI (see provision.py), which takes minutes; later calls start at once. The model knows
+a coloured shape on a plain ground that moves, rests, grows or bounces, and three tones (docs/demo-model.md); put the
+real files in place (README) for anything else. ``--model 2.3`` and ``--model 2.0`` take random weights: noise.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if __package__ in (None, ""):
 
 from tools.provision import REPO, Host, ProvisionError, continue_inside, provision
 from tools.server import Event, Prompt, PromptRejected, Server, ServerError
-from tools.tiny import VERSIONS, with_tiny_models
+from tools.tiny import VERSIONS, with_demo_model, with_tiny_models
 
 DEFAULT_WORKFLOW = "text-to-video"
 DEFAULT_PROMPT = "a red circle moves to the left while a low tone plays"
@@ -61,11 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         "--serve", action="store_true", help="keep the server running and say where to open the browser"
     )
     parser.add_argument("--workflow", default=DEFAULT_WORKFLOW, help="a graph of workflows/api, or the path of one")
-    parser.add_argument("--model", choices=VERSIONS, default=VERSIONS[0], help="version of the tiny model")
-    parser.add_argument("--width", type=int, default=256, help="pixels, a multiple of 32")
-    parser.add_argument("--height", type=int, default=160, help="pixels, a multiple of 32")
-    parser.add_argument("--length", type=int, default=49, help="frames, 8k + 1")
-    parser.add_argument("--steps", type=int, default=4, help="denoising steps (graphs with a scheduler)")
+    parser.add_argument(
+        "--model", choices=("demo", *VERSIONS), default="demo", help="the trained model, or random weights of a version"
+    )
+    parser.add_argument("--width", type=int, default=64, help="pixels, a multiple of 32")
+    parser.add_argument("--height", type=int, default=64, help="pixels, a multiple of 32")
+    parser.add_argument("--length", type=int, default=17, help="frames, 8k + 1")
+    parser.add_argument("--steps", type=int, default=10, help="denoising steps (graphs with a scheduler)")
     parser.add_argument("--seed", type=int, help="of the noise; the graph's own if not given")
     parser.add_argument("--port", type=int, help="of the server; a free one if not given, 8188 with --serve")
     parser.add_argument("--gpu", action="store_true", help="run on the graphics card instead of the CPU")
@@ -80,7 +83,11 @@ def _demo(host: Host, arguments: argparse.Namespace) -> int:
         if arguments.prompt or not arguments.serve:
             prompt = _prompt(arguments.workflow, arguments.prompt or DEFAULT_PROMPT, arguments.seed)
             size = {"width": arguments.width, "height": arguments.height, "length": arguments.length}
-            print(_generate(server, with_tiny_models(prompt, arguments.model, **size, steps=arguments.steps)))
+            if arguments.model == "demo":
+                prompt = with_demo_model(prompt, **size, steps=arguments.steps)
+            else:
+                prompt = with_tiny_models(prompt, arguments.model, **size, steps=arguments.steps)
+            print(_generate(server, prompt))
         if arguments.serve:
             print(f"\nComfyUI runs at {server.url} - open it in a browser and drag a file of {REPO / 'workflows'} into")
             print("the window. Ctrl-C stops the server.", flush=True)

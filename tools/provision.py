@@ -68,7 +68,7 @@ class Host:
 
 
 def tiny_models() -> dict[str, Path]:
-    """The random-weight models of the test fixtures: place under ``models/`` -> file or folder in this repository."""
+    """The demo model and the random-weight models of the tests: place under ``models/`` -> file or folder here."""
     golden = REPO / "tests" / "golden"
     models = {"text_encoders/gemma-3-tiny": golden / "gemma-tiny"}
     for version in ("2.0", "2.3"):
@@ -80,6 +80,12 @@ def tiny_models() -> dict[str, Path]:
             upscaler = golden / f"{tiny}.upscaler-{kind}.safetensors"
             if upscaler.exists():
                 models[f"latent_upscale_models/{tiny}-{name}.safetensors"] = upscaler
+    demo = REPO / "models" / "demo"  # trained, unlike the others
+    models["text_encoders/gemma-3-demo"] = demo / "gemma-3-demo"
+    models["checkpoints/ltx-2.3-demo.safetensors"] = demo / "ltx-2.3-demo.safetensors"
+    models["loras/ltx-2.3-demo-distilled-lora.safetensors"] = demo / "ltx-2.3-demo-distilled-lora.safetensors"
+    upscaler = "ltx-2.3-demo-spatial-upscaler-x2.safetensors"
+    models[f"latent_upscale_models/{upscaler}"] = demo / upscaler
     golden_25 = REPO / "tests" / "golden25"  # LTX-2.5 is published in files of its own, sorted by ComfyUI's folders
     models |= {path.relative_to(golden_25).as_posix(): path for path in sorted(golden_25.glob("*/*.safetensors"))}
     return models
@@ -331,7 +337,7 @@ def _install_pack(host: Host) -> None:
 def _place_models(host: Host) -> None:
     placed = [place for place, source in tiny_models().items() if _link(source, host.models / place)]
     if placed:
-        _say(f"tiny models (random weights, for trying out and tests) put into {host.models}: {', '.join(placed)}")
+        _say(f"tiny models (for trying out and for tests) put into {host.models}: {', '.join(placed)}")
 
 
 def _link(source: Path, target: Path) -> bool:

@@ -245,10 +245,10 @@ def test_a_missing_tensor_of_a_full_size_file_is_found_at_once(tmp_path: Path, s
     shapes = inventory(size)
     del shapes[f"{P}transformer_blocks.47.ff.net.2.weight"]
     path = sparse_checkpoint(tmp_path, shapes, {"config": published_config(size)})
-    began = time.perf_counter()
+    began = time.process_time()  # others may be using the machine
     with pytest.raises(MissingTensorsError, match=r"1 of \d+ tensors.*transformer_blocks.47.ff.net.2.weight"):
         SingleGPUModelBuilder(LTXModelConfigurator, path).build(device="cpu")
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_config_and_tensors_of_two_versions_are_refused(tmp_path: Path) -> None:
