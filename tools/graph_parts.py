@@ -64,21 +64,21 @@ class Pipeline:
 
     def lora(self, file: str, strength: float, title: str, model: Output | None = None) -> Output:
         """The model with a LoRA."""
-        with self.graph.group("1 Models"):
+        with self.graph.group("Models"):
             model = model or self.loader["model"]
             node = self.graph.node("LTX2LoraLoader", title, model=model, lora=file, strength=strength)
         return node["model"]
 
     def upscaler(self, file: str = SPATIAL_UPSCALER) -> Output:
         """A latent upscaler."""
-        with self.graph.group("1 Models"):
+        with self.graph.group("Models"):
             return self.graph.node("LTX2UpscalerLoader", upscaler=file)["upscaler"]
 
     # Inputs
 
     def text(self, prompt: str = PROMPT, title: str = "Prompt") -> Output:
         """An encoded prompt."""
-        with self.graph.group("2 Prompt"):
+        with self.graph.group("Prompt"):
             return self.graph.node("LTX2TextEncode", title, text_encoder=self.encoder["text_encoder"], prompt=prompt)[
                 "context"
             ]
@@ -234,7 +234,7 @@ class Pipeline:
 
     def save(self, images: Output, audio: Output, fps: Output, name: str) -> None:
         """A video file."""
-        with self.graph.group("9 Video file"):
+        with self.graph.group("Video file"):
             video = self.graph.node("CreateVideo", images=images, audio=audio, fps=fps)
             self.graph.node("SaveVideo", video=video["VIDEO"], filename_prefix=f"video/{name}", format="mp4")
 
@@ -249,7 +249,7 @@ def with_models(name: str, title: str, checkpoint: str, note: str) -> Pipeline:
     """A new graph with this note and the models of a combined checkpoint."""
     graph = Graph(name)
     graph.note(title, note)
-    with graph.group("1 Models"):
+    with graph.group("Models"):
         loader = graph.node("LTX2CheckpointLoader", checkpoint=checkpoint)
         encoder = graph.node("LTX2TextEncoderLoader", text_encoder=GEMMA, text_projection=loader["text_projection"])
     return Pipeline(graph, loader, encoder)

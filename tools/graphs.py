@@ -24,10 +24,10 @@ def text_to_video() -> Graph:
     advice = "**Guidance**: the presets are the reference's; choose 'custom' to type your own numbers."
     make = _graph("text-to-video", "Text to video with sound, full model", FULL, advice)
     positive, negative = make.text(), make.negative()
-    with make.graph.group("3 Clip"):
+    with make.graph.group("Clip"):
         clip, noise = _clip(make)
         sigmas = make.graph.node("LTX2Scheduler", steps=30)["sigmas"]
-    with make.graph.group("4 Guidance"):
+    with make.graph.group("Guidance"):
         guider = make.guider(positive, negative=negative, **make.guidance())
     _sample_and_save(make, clip, noise, sigmas, guider)
     return make.graph
@@ -38,10 +38,10 @@ def text_to_video_distilled() -> Graph:
     advice = "Eight steps, no guidance and no negative prompt: the distilled model was trained for these sigmas."
     make = _graph("text-to-video-distilled", "Text to video with sound, distilled", DISTILLED, advice)
     positive = make.text()
-    with make.graph.group("3 Clip"):
+    with make.graph.group("Clip"):
         clip, noise = _clip(make)
         sigmas = make.distilled_sigmas()
-    with make.graph.group("4 Guidance"):
+    with make.graph.group("Guidance"):
         guider = make.guider(positive)
     _sample_and_save(make, clip, noise, sigmas, guider)
     return make.graph
@@ -56,7 +56,7 @@ def _clip(make: Pipeline) -> tuple[Node, Output]:
 
 
 def _sample_and_save(make: Pipeline, clip: Node, noise: Output, sigmas: Output, guider: Output) -> None:
-    with make.graph.group("5 Sampling and decoding"):
+    with make.graph.group("Sampling and decoding"):
         sampler = make.graph.node(
             "LTX2Sampler",
             model=make.loader["model"],
@@ -68,7 +68,7 @@ def _sample_and_save(make: Pipeline, clip: Node, noise: Output, sigmas: Output, 
             video_vae=make.loader["video_vae"],  # for the live preview
         )
         images, sound = make.pictures(sampler["video_latent"]), make.sound(sampler["audio_latent"])
-    with make.graph.group("6 Video file"):
+    with make.graph.group("Video file"):
         video = make.graph.node("CreateVideo", images=images, audio=sound, fps=clip["frame_rate"])
         make.graph.node("SaveVideo", video=video["VIDEO"], filename_prefix="video/LTX-2", format="mp4", codec="h264")
 

@@ -45,7 +45,7 @@ def text_to_video() -> Graph:
     """Full model, one stage, guided."""
     advice = "- **Guidance**: the presets are the reference's; choose 'custom' to type your own numbers."
     make = _pipeline("ltx-2.5-text-to-video", "LTX-2.5: text to video with sound", DEV, advice)
-    with make.graph.group("3 Clip"):
+    with make.graph.group("Clip"):
         clip = make.clip()
     _full_model(make, clip, guides=None)
     return make.graph
@@ -55,7 +55,7 @@ def image_to_video() -> Graph:
     """The first frame is given; full model, one stage."""
     advice = "- **Image**: any size; its centre is cut out. **strength** below 1 (0.7) gives more motion."
     make = _pipeline("ltx-2.5-image-to-video", "LTX-2.5: image to video with sound", DEV, advice)
-    with make.graph.group("3 Clip and image"):
+    with make.graph.group("Clip and image"):
         clip = make.clip()
         picture = make.graph.node("LoadImage", "First frame", image="example.png")["IMAGE"]
         guides = make.image(picture, clip["video_latent"])
@@ -74,7 +74,7 @@ def two_stage_distilled() -> Graph:
     make = _pipeline("ltx-2.5-two-stage-distilled", "LTX-2.5: two fast stages", DISTILLED, advice, files)
     upscaler = make.upscaler(SPATIAL_UPSCALER)
     positive = make.text()
-    with make.graph.group("3 Stage 1"):
+    with make.graph.group("Stage 1"):
         rate = make.graph.node("PrimitiveFloat", "Frames per second", value=24.0)["FLOAT"]
         length = make.graph.node(
             "LTX2DurationPredictor", duration_head=DURATION_HEAD, context=positive, frame_rate=rate
@@ -82,7 +82,7 @@ def two_stage_distilled() -> Graph:
         clip = make.clip(length=length, frame_rate=rate)
         guider = make.guider(positive)
         first = make.stage("Stage 1", guider, make.distilled_sigmas(), **make.latents(clip), solver="euler_ancestral")
-    with make.graph.group("4 Stage 2"):
+    with make.graph.group("Stage 2"):
         larger = make.upscale(first["video_latent"], upscaler)["video_latent"]
         second = make.stage(
             "Stage 2",
@@ -92,7 +92,7 @@ def two_stage_distilled() -> Graph:
             audio=make.switchable_sound(first),
             seed=11,
         )
-    with make.graph.group("5 Decoding"):
+    with make.graph.group("Decoding"):
         images, sound = make.pictures(second["video_latent"]), make.sound(second["audio_latent"])
     make.save(images, sound, clip["frame_rate"], make.graph.name)
     return make.graph
@@ -111,7 +111,7 @@ def dfr() -> Graph:
     detailing = make.lora(DETAILING_LORA, 1.0, "Detailing LoRA, stage 2")
     upscaler = make.upscaler(SPATIAL_UPSCALER)
     positive = make.text()
-    with make.graph.group("3 Stage 1"):
+    with make.graph.group("Stage 1"):
         canvas = make.graph.node("LTX2DFRCanvas", length=121, temporal_rounds=1)
         clip = make.clip(length=canvas["length"])
         guider = make.guider(positive)
@@ -119,7 +119,7 @@ def dfr() -> Graph:
             "guides"
         ]
         first = make.stage("Stage 1", guider, make.distilled_sigmas(), **make.latents(clip), guides=slots)
-    with make.graph.group("4 Stage 2"):
+    with make.graph.group("Stage 2"):
         larger = make.upscale(first["video_latent"], upscaler)["video_latent"]
         keyframes = make.upscale(first["keyframes"], upscaler)["video_latent"]
         reference = make.graph.node(
@@ -139,7 +139,7 @@ def dfr() -> Graph:
             seed=11,
         )
     joined = _temporal_round(make, second, guider)
-    with make.graph.group("6 Decoding"):
+    with make.graph.group("Decoding"):
         images = make.graph.node(
             "ImageFromBatch",
             image=make.pictures(joined["video_latent"]),
@@ -153,7 +153,7 @@ def dfr() -> Graph:
 
 def _temporal_round(make: Pipeline, stage: Node, guider: Output) -> Node:
     """Doubles the frame rate of a stage's clip."""
-    with make.graph.group("5 Doubled frame rate"):
+    with make.graph.group("Doubled frame rate"):
         upscaler = make.graph.node("LTX2UpscalerLoader", "Temporal upscaler", upscaler=TEMPORAL_UPSCALER)["upscaler"]
         doubled = make.upscale(stage["video_latent"], upscaler)["video_latent"]
         noise = make.graph.node("LTX2LatentNoise", "Noise of the tiles", seed=10)["noise"]
@@ -191,10 +191,10 @@ def _temporal_round(make: Pipeline, stage: Node, guider: Output) -> Node:
 def _full_model(make: Pipeline, clip: Node, guides: Output | None) -> None:
     """Guidance, sampling, decoding and saving of the full model's only stage."""
     positive, negative = make.text(PROMPT), make.text(NEGATIVE_25, "Negative prompt")
-    with make.graph.group("4 Guidance"):
+    with make.graph.group("Guidance"):
         sigmas = make.graph.node("LTX2Scheduler", steps=30)["sigmas"]
         guider = make.guider(positive, negative=negative, **make.guidance("LTX-2.5"))
-    with make.graph.group("5 Sampling and decoding"):
+    with make.graph.group("Sampling and decoding"):
         result = make.stage("Sampling", guider, sigmas, **make.latents(clip), guides=guides)
         images, sound = make.pictures(result["video_latent"]), make.sound(result["audio_latent"])
     make.save(images, sound, clip["frame_rate"], make.graph.name)
@@ -208,7 +208,7 @@ def _pipeline(
     listed = (transformer, ENCODER, VIDEO_VAE, AUDIO_VAE, *files)
     rows = "\n".join(f"| {file} | models/{FOLDERS[file]} |" for file in listed)
     graph.note(title, NOTE.format(files=rows, advice=advice))
-    with graph.group("1 Models"):
+    with graph.group("Models"):
         loader = graph.node("LTX2CheckpointLoader", "Transformer", checkpoint=transformer, lora=lora)
         video = graph.node("LTX2ComponentLoader", "Video VAE", file=VIDEO_VAE)
         audio = graph.node("LTX2ComponentLoader", "Audio VAE and vocoder", file=AUDIO_VAE)

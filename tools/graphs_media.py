@@ -27,7 +27,7 @@ def save_video() -> Graph:
     )
     make = pipeline("save-video", "Text to a video file, without the whole clip in memory", DISTILLED, advice)
     positive = make.text()
-    _sample_and_save(make, "3 Sampling", positive)
+    _sample_and_save(make, "Sampling", positive)
     return make.graph
 
 
@@ -40,12 +40,12 @@ def refine_file() -> Graph:
     )
     make = pipeline("refine-video-file", "Refine a video file of any size and length", DISTILLED, advice)
     positive = make.text()
-    with make.graph.group("3 Video file"):
+    with make.graph.group("Video file"):
         source = _file(make, width=1920, height=1088, frame_rate=24.0)
         frozen = make.frozen(source["audio_latent"])
         windows = make.graph.node("LTX2ContextWindows", window_length=121, overlap=24)
         tiles = make.graph.node("LTX2SpatialTiles", columns=2, rows=1, overlap=192, windows=windows["windows"])
-    with make.graph.group("4 Sampling"):
+    with make.graph.group("Sampling"):
         result = make.stage(
             "Refining",
             make.guider(positive),
@@ -71,11 +71,11 @@ def hdr() -> Graph:
     model = make.lora(HDR_LORA, 1.0, "HDR LoRA, both stages")
     upscaler = make.upscaler()
     positive = make.text("HDR footage")
-    with make.graph.group("3 SDR video"):
+    with make.graph.group("SDR video"):
         full = _file(make, "Full size", width=1920, height=1088, fit="pad", sound=False)
         half = _file(make, "Half size", width=960, height=544, fit="pad", sound=False)
         clip = make.clip(width=960, height=544, length=half["length"], frame_rate=half["frame_rate"])
-    with make.graph.group("4 Stage 1"):
+    with make.graph.group("Stage 1"):
         first = make.stage(
             "Stage 1",
             make.guider(positive),
@@ -84,7 +84,7 @@ def hdr() -> Graph:
             video=clip["video_latent"],
             guides=_reference(make, half, model, clip["video_latent"]),
         )
-    with make.graph.group("5 Stage 2"):
+    with make.graph.group("Stage 2"):
         larger = make.upscale(first["video_latent"], upscaler)["video_latent"]
         second = make.stage(
             "Stage 2",
@@ -97,7 +97,7 @@ def hdr() -> Graph:
         )
         tiles = make.graph.node("LTX2SpatialTiles", columns=2, rows=2, overlap=192)
         second.inputs["windows"] = tiles["windows"]
-    with make.graph.group("6 HDR and preview"):
+    with make.graph.group("HDR and preview"):
         decoded = make.graph.node(
             "LTX2HDRDecode",
             video_latent=second["video_latent"],
@@ -119,7 +119,7 @@ def prompt_enhancement() -> Graph:
         "- **Save Context** keeps the encoded prompt in output/contexts; 'LTX-2 Load Context' uses it without Gemma."
     )
     make = pipeline("prompt-enhancement", "A short prompt, written out by Gemma", DISTILLED, advice)
-    with make.graph.group("2 Prompt"):
+    with make.graph.group("Prompt"):
         enhanced = make.graph.node(
             "LTX2EnhancePrompt", text_encoder=make.encoder["text_encoder"], prompt=SHORT_PROMPT, seed=42
         )
@@ -128,7 +128,7 @@ def prompt_enhancement() -> Graph:
             "LTX2TextEncode", text_encoder=make.encoder["text_encoder"], prompt=enhanced["prompt"]
         )
         make.graph.node("LTX2SaveContext", context=encoded["context"])
-    _sample_and_save(make, "3 Sampling", encoded["context"])
+    _sample_and_save(make, "Sampling", encoded["context"])
     return make.graph
 
 
@@ -142,14 +142,14 @@ def guidance_over_time() -> Graph:
     )
     make = pipeline("guidance-over-time", "Guidance that changes with the noise", FULL, advice)
     positive, negative = make.text(), make.negative()
-    with make.graph.group("3 Guidance"):
+    with make.graph.group("Guidance"):
         video = make.graph.node("LTX2GuidanceSchedule", "Guidance of the picture", cfg_rule="cfg_star")
         audio = make.graph.node("LTX2GuidanceSchedule", "Guidance of the sound", cfg="7, 5, 1")
         guider = make.guider(
             positive, negative=negative, video_guidance=video["guidance"], audio_guidance=audio["guidance"]
         )
         correction = make.graph.node("LTX2StepCorrection", modality="audio", factors="1, 1, 1")
-    with make.graph.group("4 Sampling"):
+    with make.graph.group("Sampling"):
         clip = make.clip()
         sigmas = make.graph.node("LTX2Scheduler", steps=30)["sigmas"]
         result = make.stage("Sampling", guider, sigmas, **make.latents(clip), corrections=correction["corrections"])
@@ -166,15 +166,15 @@ def long_video() -> Graph:
         "- **overlap_strength** below 1 eases changes; **drift_control** holds colours and contrast."
     )
     make = pipeline("long-video", "A long video with a prompt per segment", DISTILLED, advice)
-    with make.graph.group("2 Prompt"):
+    with make.graph.group("Prompt"):
         segments = make.graph.node("LTX2SegmentPrompts", text_encoder=make.encoder["text_encoder"], prompts=SEGMENTS)
     positive = make.text(SEGMENTS.partition("\n")[0], "Prompt without segments")
-    with make.graph.group("3 Clip"):
+    with make.graph.group("Clip"):
         clip = make.clip(length=313)
         windows = make.graph.node(
             "LTX2ContextWindows", window_length=121, overlap=24, drift_control=0.2, segments=segments["segments"]
         )
-    _sample_and_save(make, "4 Sampling", positive, clip, windows=windows["windows"])
+    _sample_and_save(make, "Sampling", positive, clip, windows=windows["windows"])
     return make.graph
 
 
@@ -187,13 +187,13 @@ def motion_tracks() -> Graph:
     make = pipeline("motion-tracks", "A picture moved along drawn tracks", DISTILLED, advice, (TRACK_LORA,))
     model = make.lora(TRACK_LORA, 1.0, "IC-LoRA, motion track")
     positive = make.text()
-    with make.graph.group("3 Picture and tracks"):
+    with make.graph.group("Picture and tracks"):
         clip = make.clip()
         image = make.graph.node("LoadImage", image="source.png")
         tracks = make.graph.node("LTX2DrawTracks", tracks=TRACKS, width=768, height=512, length=121)
         guides = make.reference(tracks["images"], model, clip["video_latent"])
         guides = make.image(image["IMAGE"], clip["video_latent"], guides)
-    _sample_and_save(make, "4 Sampling", positive, clip, model=model, guides=guides)
+    _sample_and_save(make, "Sampling", positive, clip, model=model, guides=guides)
     return make.graph
 
 
@@ -220,7 +220,7 @@ def _sample_and_save(make: Pipeline, group: str, positive: Output, clip: Node | 
 
 
 def _save(make: Pipeline, video: Output, audio: Output) -> None:
-    with make.graph.group("9 Video file"):
+    with make.graph.group("Video file"):
         make.graph.node(
             "LTX2SaveVideo",
             video_latent=video,

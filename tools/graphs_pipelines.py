@@ -30,14 +30,14 @@ def image_to_video() -> Graph:
     )
     make = pipeline("image-to-video", "Image to video with sound", FULL, advice)
     positive, negative = make.text(), make.negative()
-    with make.graph.group("3 Clip"):
+    with make.graph.group("Clip"):
         clip = make.clip()
         sigmas = make.graph.node("LTX2Scheduler", steps=30)["sigmas"]
         picture = make.graph.node("LoadImage", "First frame", image="example.png")["IMAGE"]
         guides = make.image(picture, clip["video_latent"])
-    with make.graph.group("4 Guidance"):
+    with make.graph.group("Guidance"):
         guider = make.guider(positive, negative=negative, **make.guidance())
-    with make.graph.group("5 Sampling and decoding"):
+    with make.graph.group("Sampling and decoding"):
         result = make.stage("Sampling", guider, sigmas, **make.latents(clip), guides=guides)
         images, sound = make.pictures(result["video_latent"]), make.sound(result["audio_latent"])
     make.save(images, sound, clip["frame_rate"], make.graph.name)
@@ -49,13 +49,13 @@ def first_last_frame() -> Graph:
     advice = "- **Images**: what the clip starts and ends with; **frame_index** -1 is the last frame of any length."
     make = pipeline("first-last-frame", "First and last frame to video", DISTILLED, advice)
     positive = make.text()
-    with make.graph.group("3 Clip"):
+    with make.graph.group("Clip"):
         clip = make.clip()
         first = make.graph.node("LoadImage", "First frame", image="example.png")["IMAGE"]
         last = make.graph.node("LoadImage", "Last frame", image="example.png")["IMAGE"]
         guides = make.image(first, clip["video_latent"])
         guides = make.image(last, clip["video_latent"], guides, frame_index=-1)
-    with make.graph.group("4 Sampling and decoding"):
+    with make.graph.group("Sampling and decoding"):
         result = make.stage(
             "Sampling", make.guider(positive), make.distilled_sigmas(), **make.latents(clip), guides=guides
         )
@@ -94,12 +94,12 @@ def two_stage_hq() -> Graph:
     stage_2 = make.lora(DISTILLED_LORA, 0.5, "Distilled LoRA, stage 2")
     upscaler = make.upscaler()
     positive, negative = make.text(), make.negative()
-    with make.graph.group("3 Clip"):
+    with make.graph.group("Clip"):
         clip = make.clip(width=960, height=544)
         sigmas = make.graph.node("LTX2Scheduler", steps=15, latent=clip["video_latent"])["sigmas"]
-    with make.graph.group("4 Guidance"):
+    with make.graph.group("Guidance"):
         guider = make.guider(positive, negative=negative, **make.guidance("LTX-2.3 HQ"))
-    with make.graph.group("5 Stage 1"):
+    with make.graph.group("Stage 1"):
         first = make.stage("Stage 1", guider, sigmas, model=stage_1, **make.latents(clip), solver="res_2s")
     _second_stage(make, first, positive, stage_2, upscaler, clip["frame_rate"], solver="res_2s")
     return make.graph
@@ -110,7 +110,7 @@ def two_stage_distilled() -> Graph:
     make = pipeline("two-stage-distilled", "Text to video in two fast stages", DISTILLED, SIZES, (SPATIAL_UPSCALER,))
     upscaler = make.upscaler()
     positive = make.text()
-    with make.graph.group("3 Stage 1"):
+    with make.graph.group("Stage 1"):
         clip = make.clip()
         first = make.stage("Stage 1", make.guider(positive), make.distilled_sigmas(), **make.latents(clip))
     _second_stage(make, first, positive, make.loader["model"], upscaler, clip["frame_rate"])
@@ -127,17 +127,17 @@ def audio_to_video() -> Graph:
     stage_2 = make.lora(DISTILLED_LORA, 1.0, "Distilled LoRA, stage 2")
     upscaler = make.upscaler()
     positive, negative = make.text(), make.negative()
-    with make.graph.group("3 Clip and sound"):
+    with make.graph.group("Clip and sound"):
         clip = make.clip()
         sigmas = make.graph.node("LTX2Scheduler", steps=30)["sigmas"]
         given = make.graph.node("LoadAudio", audio="sound.wav")["AUDIO"]
         encoded = make.encoded_sound(given, fit_to=clip["video_latent"])
         frozen = make.frozen(encoded)
-    with make.graph.group("4 Guidance"):
+    with make.graph.group("Guidance"):
         guider = make.guider(positive, negative=negative, **make.guidance(sound=False))
-    with make.graph.group("5 Stage 1"):
+    with make.graph.group("Stage 1"):
         first = make.stage("Stage 1", guider, sigmas, video=clip["video_latent"], audio=frozen)
-    with make.graph.group("6 Stage 2"):
+    with make.graph.group("Stage 2"):
         larger = make.upscale(first["video_latent"], upscaler)["video_latent"]
         second = make.stage(
             "Stage 2",
@@ -158,17 +158,17 @@ def text_to_audio() -> Graph:
     advice = "- **Length** and **frame_rate** only set how long the sound is: 121 frames at 24 are 5 seconds."
     make = pipeline("text-to-audio", "Text to sound", FULL, advice)
     positive, negative = make.text(), make.negative()
-    with make.graph.group("3 Length and guidance"):
+    with make.graph.group("Length and guidance"):
         clip = make.clip(width=512, height=512)
         sigmas = make.graph.node("LTX2Scheduler", steps=30)["sigmas"]
         guidance = make.graph.node(
             "LTX2GuidanceParameters", "Guidance of the sound", preset="custom", cfg=7.0, modality_scale=1.0
         )
         guider = make.guider(positive, negative=negative, audio_guidance=guidance["guidance"])
-    with make.graph.group("4 Sampling and decoding"):
+    with make.graph.group("Sampling and decoding"):
         result = make.stage("Sampling", guider, sigmas, audio=clip["audio_latent"])
         sound = make.sound(result["audio_latent"])
-    with make.graph.group("5 Sound file"):
+    with make.graph.group("Sound file"):
         make.graph.node("SaveAudio", audio=sound, filename_prefix="audio/text-to-audio")
     return make.graph
 
@@ -178,15 +178,15 @@ def _two_stages(make: Pipeline, images: int, guides: Callable[[Output, list[Outp
     stage_2 = make.lora(DISTILLED_LORA, 1.0, "Distilled LoRA, stage 2")
     upscaler = make.upscaler()
     positive, negative = make.text(), make.negative()
-    with make.graph.group("3 Clip and images"):
+    with make.graph.group("Clip and images"):
         clip = make.clip()
         sigmas = make.graph.node("LTX2Scheduler", steps=30)["sigmas"]
         pictures = [
             make.graph.node("LoadImage", f"Image {index + 1}", image="example.png")["IMAGE"] for index in range(images)
         ]
-    with make.graph.group("4 Guidance"):
+    with make.graph.group("Guidance"):
         guider = make.guider(positive, negative=negative, **make.guidance())
-    with make.graph.group("5 Stage 1"):
+    with make.graph.group("Stage 1"):
         first = make.stage(
             "Stage 1", guider, sigmas, **make.latents(clip), guides=guides(clip["video_latent"], pictures)
         )
@@ -212,7 +212,7 @@ def _second_stage(
     guides: Callable[[Output], Output | None] = lambda latent: None,
     solver: str = "euler",
 ) -> None:
-    with make.graph.group("6 Stage 2"):
+    with make.graph.group("Stage 2"):
         larger = make.upscale(first["video_latent"], upscaler)["video_latent"]
         second = make.stage(
             "Stage 2",

@@ -23,11 +23,11 @@ def ic_lora() -> Graph:
     model = make.lora(UNION_LORA, 1.0, "IC-LoRA, stage 1")
     upscaler = make.upscaler()
     positive = make.text()
-    with make.graph.group("3 Control video"):
+    with make.graph.group("Control video"):
         video = make.graph.node("LoadVideo", "Control video", file="source.mp4")
         parts = make.graph.node("GetVideoComponents", video=video["VIDEO"])
         clip = make.clip(frame_rate=parts["fps"])
-    with make.graph.group("4 Stage 1"):
+    with make.graph.group("Stage 1"):
         guides = make.reference(parts["images"], model, clip["video_latent"])
         first = make.stage(
             "Stage 1",
@@ -37,7 +37,7 @@ def ic_lora() -> Graph:
             **make.latents(clip),
             guides=guides,
         )
-    with make.graph.group("5 Stage 2"):
+    with make.graph.group("Stage 2"):
         second = make.stage(
             "Stage 2",
             make.guider(positive, "Guider of stage 2"),
@@ -55,12 +55,12 @@ def video_to_audio() -> Graph:
     """The picture is given and stays; sound is made for it."""
     make = pipeline("video-to-audio", "Video to sound", DISTILLED, SOURCE + " Its own sound is replaced.")
     positive = make.text()
-    with make.graph.group("3 Video"):
+    with make.graph.group("Video"):
         source = make.source()
         latent, _ = make.encoded(source, sound=False)
         frozen = make.frozen(latent)
         clip = make.clip_like(source)
-    with make.graph.group("4 Sampling and decoding"):
+    with make.graph.group("Sampling and decoding"):
         result = make.stage(
             "Sampling", make.guider(positive), make.distilled_sigmas(), video=frozen, audio=clip["audio_latent"]
         )
@@ -77,7 +77,7 @@ def retake() -> Graph:
     )
     make = pipeline("retake", "Retake a part of a video", DISTILLED, advice)
     positive = make.text()
-    with make.graph.group("3 Video"):
+    with make.graph.group("Video"):
         source = make.source()
         video, audio = make.encoded(source)
         region = make.graph.node(
@@ -92,7 +92,7 @@ def extend() -> Graph:
     advice = SOURCE + "\n- **frames_before**, **frames_after**: how much to add; all frames together are 8k + 1."
     make = pipeline("extend", "Extend a video", DISTILLED, advice)
     positive = make.text()
-    with make.graph.group("3 Video"):
+    with make.graph.group("Video"):
         source = make.source()
         longer = make.graph.node(
             "LTX2ExtendClip",
@@ -119,7 +119,7 @@ def inpaint() -> Graph:
     advice = SOURCE + "\n- **Mask**: red where the picture is to be new; one picture for the whole clip."
     make = pipeline("inpaint", "Paint in a video", DISTILLED, advice)
     positive = make.text()
-    with make.graph.group("3 Video"):
+    with make.graph.group("Video"):
         source = make.source()
         video, audio = make.encoded(source)
         mask = _mask(make)
@@ -134,7 +134,7 @@ def outpaint() -> Graph:
     advice = SOURCE + "\n- **left, right, top, bottom**: pixels to add, multiples of 32."
     make = pipeline("outpaint", "Widen a video", DISTILLED, advice)
     positive = make.text()
-    with make.graph.group("3 Video"):
+    with make.graph.group("Video"):
         source = make.source()
         padded = make.graph.node("ImagePadForOutpaint", image=source["images"], left=128, right=128, feathering=0)
         video = make.encoded_pictures(padded["IMAGE"], source["frame_rate"])
@@ -151,14 +151,14 @@ def inpaint_ic_lora() -> Graph:
     make = pipeline("inpaint-ic-lora", "Paint in a video with its LoRA", DISTILLED, advice, (INPAINT_LORA,))
     model = make.lora(INPAINT_LORA, 1.0, "IC-LoRA, in-painting")
     positive = make.text("", "Prompt (may stay empty)")
-    with make.graph.group("3 Video"):
+    with make.graph.group("Video"):
         source = make.source(multiple=64)
         mask = _mask(make)
         filled = make.graph.node("LTX2InpaintFill", images=source["images"], mask=mask)
         clip = make.clip_like(source)
         audio = make.encoded_sound(source["audio"], fit_to=clip["video_latent"])
         frozen = make.frozen(audio, "Keep the sound")
-    with make.graph.group("4 Sampling and decoding"):
+    with make.graph.group("Sampling and decoding"):
         guides = make.reference(filled["images"], model, clip["video_latent"], tile_size=512)
         result = make.stage(
             "Sampling",
@@ -184,11 +184,11 @@ def lipdub() -> Graph:
     model = make.lora(DUB_LORA, 1.0, "IC-LoRA, both stages")
     upscaler = make.upscaler()
     positive = make.text('A person looks into the camera and says: "Good morning, everyone."')
-    with make.graph.group("3 Video"):
+    with make.graph.group("Video"):
         source = make.source()
         clip = make.clip(length=source["length"], frame_rate=source["frame_rate"])
         voice = make.encoded_sound(source["audio"], "Voice")
-    with make.graph.group("4 Stage 1"):
+    with make.graph.group("Stage 1"):
         guides = make.reference(source["images"], model, clip["video_latent"])
         guides = make.graph.node("LTX2ReferenceAudioGuide", reference=voice, guides=guides)["guides"]
         first = make.stage(
@@ -199,7 +199,7 @@ def lipdub() -> Graph:
             **make.latents(clip),
             guides=guides,
         )
-    with make.graph.group("5 Stage 2"):
+    with make.graph.group("Stage 2"):
         larger = make.upscale(first["video_latent"], upscaler)["video_latent"]
         guides = make.reference(source["images"], model, larger, tile_size=512)
         guides = make.graph.node("LTX2ReferenceAudioGuide", reference=first["audio_latent"], guides=guides)["guides"]
@@ -224,11 +224,11 @@ def upscale_refine() -> Graph:
     make = pipeline("upscale-refine", "Upscale a video", DISTILLED, advice, (SPATIAL_UPSCALER,))
     upscaler = make.upscaler()
     positive = make.text()
-    with make.graph.group("3 Video"):
+    with make.graph.group("Video"):
         source = make.source(multiple=64)
         video, audio = make.encoded(source)
         frozen = make.frozen(audio, "Keep the sound")
-    with make.graph.group("4 Sampling and decoding"):
+    with make.graph.group("Sampling and decoding"):
         larger = make.upscale(video, upscaler)["video_latent"]
         sigmas = make.distilled_sigmas(STAGE_2)
         result = make.stage("Refinement", make.guider(positive), sigmas, video=larger, audio=frozen)
@@ -242,10 +242,10 @@ def temporal_upscale() -> Graph:
     make = pipeline("temporal-upscale", "Double the frame rate", DISTILLED, SOURCE, (TEMPORAL_UPSCALER,))
     upscaler = make.upscaler(TEMPORAL_UPSCALER)
     positive = make.text()
-    with make.graph.group("3 Video"):
+    with make.graph.group("Video"):
         source = make.source()
         video, _ = make.encoded(source, sound=False)
-    with make.graph.group("4 Sampling and decoding"):
+    with make.graph.group("Sampling and decoding"):
         smoother = make.upscale(video, upscaler)
         sigmas = make.distilled_sigmas("temporal upscale (4 steps)")
         result = make.stage("Refinement", make.guider(positive), sigmas, video=smoother["video_latent"])
@@ -260,11 +260,11 @@ def detail() -> Graph:
     make = pipeline("detail", "Add detail to a video, LTX-2", FULL_2_0, advice, (DETAILER_LORA,))
     model = make.lora(DETAILER_LORA, 1.0, "IC-LoRA, detailer")
     positive = make.text("", "Prompt (may stay empty)")
-    with make.graph.group("3 Video"):
+    with make.graph.group("Video"):
         source = make.source(multiple=64)
         video, _ = make.encoded(source, sound=False)
         guides = make.reference(source["images"], model, video, tile_size=512)
-    with make.graph.group("4 Sampling and decoding"):
+    with make.graph.group("Sampling and decoding"):
         sigmas = make.distilled_sigmas(STAGE_2)
         result = make.stage("Refinement", make.guider(positive), sigmas, model=model, video=video, guides=guides)
         images = make.pictures(result["video_latent"])
@@ -281,7 +281,7 @@ def _fill(
     make: Pipeline, positive: Output, video: Output, audio: Output, region: Node, given: Output, source: Node
 ) -> None:
     """Sample what the masks leave open and lay it over the given frames."""
-    with make.graph.group("4 Sampling and decoding"):
+    with make.graph.group("Sampling and decoding"):
         result = make.stage("Sampling", make.guider(positive), make.distilled_sigmas(), video=video, audio=audio)
         images, sound = make.pictures(result["video_latent"]), make.sound(result["audio_latent"])
         blended = _over(make, given, images, region["blend_mask"])
