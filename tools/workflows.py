@@ -161,12 +161,9 @@ def _layout(graph: Graph, object_info: dict[str, Any]) -> tuple[dict[int, Box], 
             boxes[node.id] = ([x + GROUP_PADDING, y], size)
             y += size[1] + GAP + TITLE
         width, height = NODE_WIDTH + 2 * GROUP_PADDING, y - GAP - TITLE + GROUP_PADDING
-        group = {
-            "id": len(groups) + 1,
-            "title": f"{len(groups) + 1} {title}",
-            "bounding": [x, 0, width, height],
-            "color": "#3f789e",
-        }
+        number = len(groups) + 1
+        bounding = [x, 0, width, height]
+        group = {"id": number, "title": f"{number} {title}", "bounding": bounding, "color": "#3f789e"}
         groups.append({**group, "font_size": 24, "flags": {}})
         x += width + GAP
     return boxes, groups
