@@ -68,9 +68,10 @@ CONFIGURATORS = {
 
 def describe_component(file: FileRef, component: str) -> ComponentHandle:
     """The handle of a component, judged from the file's header. Raises ValueError when it is not there or not whole."""
-    found = component_or_missing(file, open_checkpoint(file.path), component)
+    checkpoint = open_checkpoint(file.path)
+    found = component_or_missing(file, checkpoint, component)
     if isinstance(found, MissingComponent):
-        held = ", ".join(open_checkpoint(file.path).components) or "nothing known"
+        held = ", ".join(checkpoint.components) or "nothing known"
         raise InputError(f"{file.name} holds no {component.replace('_', ' ')}; it holds: {held}. Choose another file.")
     return found
 
@@ -113,11 +114,13 @@ def transformer_builder(handle: ModelHandle) -> SingleGPUModelBuilder:
 
 
 def _transformer_configurator(handle: ModelHandle) -> type:
-    return LTXModelConfigurator if _has_audio(handle) else LTXVideoOnlyModelConfigurator
+    return LTXModelConfigurator if _has_audio(handle.file) else LTXVideoOnlyModelConfigurator
 
 
-def _has_audio(handle: ModelHandle) -> bool:
-    shapes = open_checkpoint(handle.file.path).shapes
+@lru_cache(maxsize=16)
+def _has_audio(file: FileRef) -> bool:
+    # Asked several times in every run; a full-size header takes long to read.
+    shapes = open_checkpoint(file.path).shapes
     return any(key.endswith(("audio_patchify_proj.weight", "audio_proj_in.weight")) for key in shapes)
 
 
@@ -130,7 +133,7 @@ def _options(config: str, has_audio: bool) -> TransformerOptions:
 
 def transformer_options(handle: ModelHandle) -> TransformerOptions:
     """Streams and sizes of the transformer."""
-    return _options(handle.config, _has_audio(handle))
+    return _options(handle.config, _has_audio(handle.file))
 
 
 def check_model(handle: ModelHandle) -> None:
