@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import statistics
 import time
@@ -82,6 +83,7 @@ class PeakMemory:
         self._start = 0
 
     def __enter__(self) -> PeakMemory:
+        gc.collect()  # what is freed later, while the work runs, would hide as much of its rise
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
             self._start = torch.cuda.memory_allocated(self._device)

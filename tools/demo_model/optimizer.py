@@ -6,7 +6,7 @@ orthogonal matrix, found by a quintic Newton-Schulz iteration.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,16 +31,12 @@ def orthogonalize(matrix: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-def muon_update(gradient: Tensor) -> Tensor:
-    """The direction for a weight ``(out, in, ...)``: unit singular values, piece by piece."""
-    flat = gradient.flatten(1)
-    rows, columns = flat.shape
-    if rows > PIECE_ROWS and rows % PIECE_ROWS == 0:
-        update = orthogonalize(flat.view(-1, PIECE_ROWS, columns))
-        rows = PIECE_ROWS
-    else:
-        update = orthogonalize(flat)
-    return update.reshape(gradient.shape) * max(1.0, rows / columns) ** 0.5
+def muon_update(gradients: Tensor) -> Tensor:
+    """The directions for weights ``(N, out, in, ...)``: unit singular values, piece by piece."""
+    rows, columns = gradients.shape[1], gradients[0, 0].numel()
+    piece = PIECE_ROWS if rows % PIECE_ROWS == 0 else rows
+    update = orthogonalize(gradients.reshape(-1, piece, columns))
+    return update.reshape(gradients.shape) * max(1.0, piece / columns) ** 0.5
 
 
 class Muon(torch.optim.Optimizer):
@@ -60,20 +56,27 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:
         """One update."""
         for group in self.param_groups:
+            alike: dict[torch.Size, list[nn.Parameter]] = {}
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
                 if is_matrix(parameter):
-                    self._muon(parameter, group["lr"])
+                    alike.setdefault(parameter.shape, []).append(parameter)
                 else:
                     self._adam(parameter, group["lr"] * self.adam_share)
+            for parameters in alike.values():
+                self._muon(parameters, group["lr"])
 
-    def _muon(self, parameter: nn.Parameter, rate: float) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
-        parameter.sub_(muon_update(torch.lerp(parameter.grad, momentum, MOMENTUM)), alpha=rate)
+    def _muon(self, parameters: Sequence[nn.Parameter], rate: float) -> None:
+        """Move parameters of one shape."""
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in parameters]
+        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        ahead = torch._foreach_lerp(gradients, momenta, MOMENTUM)
+        torch._foreach_add_(list(parameters), list(muon_update(torch.stack(ahead))), alpha=-rate)
 
     def _adam(self, parameter: nn.Parameter, rate: float, first: float = 0.9, second: float = 0.99) -> None:
         state = self.state[parameter]

@@ -97,7 +97,7 @@ def _decoder(decoder: nn.Module, components: Components) -> None:
     weight = _empty(decoder.conv_in)
     weight[range(PAIRED), range(PAIRED), center, center, center] = 1.0
     nn.init.normal_(weight[LATENT_CHANNELS:], std=0.02)
-    cell, time = decoder.up_blocks[1], decoder.up_blocks[2]
+    cell, time = decoder.up_blocks[1], decoder.up_blocks[3]
     weight = _empty(cell).view(WIDTH, 2, 2, 2, WIDTH, 3, 3, 3)  # (output, a, i, j, input, taps)
     basis = components.cell.view(2, 2, 2, 2, KEPT, KEPT) / components.cell_gain * components.patch_gain
     for color in range(COLORS):

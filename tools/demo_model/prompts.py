@@ -69,6 +69,8 @@ _ORDERS = (
     "{subject} {motion} {ground} {sound}",
     "{subject} {ground} {motion} {sound}",
     "{sound}, {subject} {motion} {ground}",
+    "{sound} {ground}, {subject} {motion}",
+    "{ground} {sound}, {subject} {motion}",
 )
 _TAILS = ("", "", "", ", in a steady, even motion", ". The camera is static", ". The camera does not move")
 

@@ -88,6 +88,7 @@ VIDEO_VAE: dict[str, Any] = {
     # Written from pixels to latents, run in the reverse order.
     "decoder_blocks": [
         ["compress_time", {"multiplier": 1}],
+        ["res_x", {"num_layers": 1}],
         ["compress_all", {"multiplier": 1}],
         ["res_x", {"num_layers": 1}],
     ],

@@ -31,8 +31,8 @@ class VideoVAE(nn.Module):
 
 
 def draw_clips(generator: torch.Generator, batch: int, frames: int) -> Tensor:
-    """Clips ``(B, 3, F, 64, 64)``: half of them whole pictures, half windows of pictures twice as large."""
-    scenes = [draw_scene(generator) for _ in range(batch)]
+    """Clips ``(B, 3, F, 64, 64)``, a quarter bouncing; some are windows of larger pictures."""
+    scenes = [draw_scene(generator, **({"motion": "bounce"} if index % 4 == 0 else {})) for index in range(batch)]
     fps = 8.0 if torch.rand((), generator=generator) < 0.75 else 12.0
     start = float(torch.rand((), generator=generator)) * (FRAMES - frames) / 8.0
     if torch.rand((), generator=generator) < 0.7:

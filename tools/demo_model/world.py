@@ -38,7 +38,7 @@ MOTIONS = ("left", "right", "up", "down", "still", "bounce", "grow")
 # frame, so these are the tones it can hold in phase.
 PITCHES = {"low": 200.0, "middle": 500.0, "high": 1200.0}
 
-FLOOR, JUMP = 0.84, 0.5
+FLOOR, JUMP = 0.84, 0.42
 LOUDNESS, BEEP_DECAY, ATTACK = 0.4, 0.05, 0.005
 FADE = 0.02
 
@@ -65,7 +65,7 @@ class Scene:
     radius: float = 0.17
     distance: float = 0.45
     first_bounce: float = 0.5
-    period: float = 0.8
+    period: float = 1.0
 
     @property
     def attributes(self) -> tuple[str, str, str, str, str]:
@@ -101,8 +101,8 @@ def draw_scene(generator: torch.Generator, **fixed: str) -> Scene:
         y=between(0.42, 0.58),
         radius=between(0.16, 0.18),
         distance=between(0.44, 0.48),
-        first_bounce=between(0.3, 0.6),
-        period=between(0.75, 0.85),
+        first_bounce=between(0.35, 0.7),
+        period=between(0.95, 1.05),
     )
 
 
