@@ -10,6 +10,8 @@ _AGAIN = "download the real .safetensors file again"
 
 def name_foreign_file(start: bytes) -> str | None:
     """What a file is and what to do about it, from its first bytes; None when nothing is recognised."""
+    if start[4:9] == b"\x00\x00\x00\x00{":  # a safetensors header, whose length may look like another file's mark
+        return None
     if start.startswith(b"version https://git-lfs"):
         return f"it is a Git LFS pointer, not the model itself: run `git lfs pull`, or {_AGAIN}"
     if start.startswith(b"GGUF"):

@@ -17,6 +17,7 @@ from ltx_core_impl.loader import CheckpointError, CheckpointNotFoundError, Heade
 from ltx_core_impl.loader.config import parse_config
 from ltx_core_impl.loader.errors import ConfigError
 from ltx_core_impl.loader.folders import resolve_files
+from ltx_core_impl.loader.foreign import name_foreign_file
 from ltx_core_impl.loader.header import parse_header
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -83,6 +84,18 @@ def test_anything_else_is_refused_in_a_sentence(tmp_path: Path, content: bytes, 
     with pytest.raises(HeaderError, match=words) as caught:
         read_header(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("length", [0x0280, 0x0380, 0x0480, 0x0580, 0x10480, 0x04034B50])
+def test_a_header_whose_length_looks_like_another_files_mark(length: int) -> None:
+    """A length of 640 bytes begins like a pickle, one of 67 MB like a zip archive."""
+    assert name_foreign_file(struct.pack("<Q", length) + b'{"__metadata__":{') is None
+
+
+def test_a_file_with_such_a_header_is_read(tmp_path: Path) -> None:
+    empty = len(json.dumps({"__metadata__": {"k": ""}}))
+    header = {"__metadata__": {"k": "x" * (0x0380 - empty)}}
+    assert read_header(write(tmp_path, raw_file(header))).metadata == header["__metadata__"]
 
 
 def test_absent_files_and_folders(tmp_path: Path) -> None:
