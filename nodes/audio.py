@@ -8,10 +8,10 @@ from comfy_api.latest import io
 
 from ..ltx_core_impl.types import VideoPixelShape
 from . import components, host, sockets
-from .checks import InputError, check_widgets, latent_samples, require, require_handle
+from .checks import InputError, check_widgets, latent_samples, optional_handle, require, require_handle
 from .encoding import encoded_sound, fitted_sound
 from .geometry import AudioGeometry, audio_geometry, video_geometry
-from .handles import Mel
+from .handles import ComponentHandle, Mel
 from .pictures import clip_of, frame_rate_of, require_sound
 
 CATEGORY = "LTX-2/audio"
@@ -44,18 +44,24 @@ class LTX2AudioVAEEncode(io.ComfyNode):
                     tooltip="Cut, or pad with silence, to the duration of this video or audio latent; latent_frames "
                     "is ignored then.",
                 ),
+                sockets.VideoVAE.Input(
+                    "video_vae",
+                    optional=True,
+                    tooltip="Only where fit_to is a video latent of a checkpoint whose latents differ from the "
+                    "published sizes: says how long it is.",
+                ),
             ],
             outputs=[io.Latent.Output(display_name="audio_latent", tooltip="(batch, channels, frames, mel)")],
         )
 
     @classmethod
-    def execute(cls, audio, audio_vae, latent_frames=0, fit_to=None) -> io.NodeOutput:
+    def execute(cls, audio, audio_vae, latent_frames=0, fit_to=None, video_vae=None) -> io.NodeOutput:
         handle = require_handle(audio_vae, "audio_vae", "audio_vae")
         check_widgets(cls, latent_frames=latent_frames)
         sound = require_sound(audio)
         geometry = audio_geometry(handle)
         if fit_to is not None:
-            latent_frames = _latent_frames(fit_to, geometry)
+            latent_frames = _latent_frames(fit_to, geometry, optional_handle(video_vae, "video_vae"))
         if latent_frames:
             sound = fitted_sound(sound, geometry, latent_frames)
         latent = encoded_sound(sound, handle)
@@ -64,15 +70,17 @@ class LTX2AudioVAEEncode(io.ComfyNode):
         return io.NodeOutput({"samples": latent, "type": "audio"})
 
 
-def _latent_frames(latent: Any, geometry: AudioGeometry) -> int:
+def _latent_frames(latent: Any, geometry: AudioGeometry, video_vae: ComponentHandle | None) -> int:
     """Audio latent frames that last as long as a video or audio latent."""
     if isinstance(latent, dict) and getattr(latent.get("samples"), "ndim", 0) == 4:
         return latent_samples(latent, "audio", "fit_to").shape[2]
-    clip = clip_of(latent, None, "fit_to")
-    if clip.latent.channels != video_geometry(None).channels:
+    clip = clip_of(latent, video_vae, "fit_to")
+    needed = video_geometry(video_vae).channels
+    if clip.latent.channels != needed:
+        made = "the published VAEs have" if video_vae is None else f"{video_vae.file.name} has"
         raise InputError(
-            f"fit_to has {clip.latent.channels} channels, so its VAE is none of the published ones and its number of "
-            "frames is not known. Connect the audio latent of 'LTX-2 Empty Latents' instead."
+            f"fit_to has {clip.latent.channels} channels, {made} {needed}: its number of frames is not known. Connect "
+            "the VAE that it is made with to video_vae, or the audio latent of 'LTX-2 Empty Latents' to fit_to."
         )
     pixels = VideoPixelShape(batch=1, frames=clip.frames, height=1, width=1, fps=frame_rate_of(latent, "fit_to"))
     return geometry.latent_shape(pixels).frames

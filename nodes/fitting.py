@@ -11,9 +11,17 @@ from comfy_api.latest import io
 from ..ltx_core_impl.conditioning.noise_mask import grow_mask
 from ..ltx_core_impl.media.clips import fill_masked, fit_frames, fit_waveform, pad_frames, resize_mask
 from ..ltx_core_impl.sampling.grid import snap_frames
-from .checks import InputError, check_frame_rate, check_frames, check_grid, check_widgets, message_or_true
-from .geometry import video_geometry
-from .inputs import MAX_LENGTH, MAX_SIDE, frame_rate_input
+from .checks import (
+    InputError,
+    check_frame_rate,
+    check_frames,
+    check_grid,
+    check_widgets,
+    message_or_true,
+    optional_handle,
+)
+from .geometry import UNCONNECTED, VideoGeometry, geometry_when_queued, video_geometry
+from .inputs import MAX_LENGTH, MAX_SIDE, frame_rate_input, unusual_video_vae_input
 from .pictures import SILENCE_RATE, require_mask_for, require_pictures, require_sound
 
 logger = logging.getLogger(__name__)
@@ -53,11 +61,11 @@ class LTX2FitVideo(io.ComfyNode):
                 io.Int.Input(
                     "multiple",
                     default=32,
-                    min=32,
+                    min=0,
                     max=256,
                     step=32,
                     tooltip="What the sides must be multiples of: 32, or 64 for two stages and IC-LoRAs with half-size "
-                    "references.",
+                    "references. 0 = as little as the VAE allows.",
                 ),
                 io.Int.Input(
                     "length",
@@ -68,6 +76,7 @@ class LTX2FitVideo(io.ComfyNode):
                     "ones that do not fill a group of 8.",
                 ),
                 io.Audio.Input("audio", optional=True, tooltip="Sound of the clip, cut or padded to the picture."),
+                unusual_video_vae_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The fitted frames."),
@@ -80,8 +89,9 @@ class LTX2FitVideo(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, frame_rate, width, height, multiple, length) -> bool | str:
-        return message_or_true(lambda: cls._check(frame_rate, width, height, multiple, length))
+    def validate_inputs(cls, frame_rate, width, height, multiple, length, video_vae=UNCONNECTED) -> bool | str:
+        geometry = geometry_when_queued(video_vae)
+        return message_or_true(lambda: cls._check(frame_rate, width, height, multiple, length, geometry))
 
     @classmethod
     def _check(
@@ -91,40 +101,47 @@ class LTX2FitVideo(io.ComfyNode):
         height: int | None,
         multiple: int | None,
         length: int | None,
+        geometry: VideoGeometry | None,
     ) -> None:
         check_widgets(cls, width=width, height=height, multiple=multiple, length=length)
         if frame_rate is not None:
             check_frame_rate(frame_rate)
-        if multiple is not None:
-            check_grid("multiple", multiple, 32)
-            for name, value in (("width", width), ("height", height)):
-                if value:
-                    check_grid(name, value, multiple)
+        if geometry is None:
+            return
+        for name, value, cell in (("width", width, geometry.scale.width), ("height", height, geometry.scale.height)):
+            if multiple:
+                check_grid("multiple", multiple, cell)
+            if value and multiple is not None:
+                check_grid(name, value, multiple or cell)
         if length:
-            check_frames(length, video_geometry(None).scale.time)
+            check_frames(length, geometry.scale.time)
 
     @classmethod
-    def execute(cls, images, frame_rate, width, height, multiple, length, audio=None) -> io.NodeOutput:
-        cls._check(frame_rate, width, height, multiple, length)
+    def execute(cls, images, frame_rate, width, height, multiple, length, audio=None, video_vae=None) -> io.NodeOutput:
+        geometry = video_geometry(optional_handle(video_vae, "video_vae"))
+        cls._check(frame_rate, width, height, multiple, length, geometry)
         pictures = require_pictures(images, "images")
-        longest = snap_frames(len(pictures), video_geometry(None).scale.time)
+        scale = geometry.scale
+        longest = snap_frames(len(pictures), scale.time)
         count = length or longest
         if count > len(pictures):
             raise InputError(
                 f"length is {length}; the clip has only {len(pictures)} frames. Set it to {longest}, or 0 for as many "
                 "as there are."
             )
-        sides = []
-        for name, wanted, own in (("height", height, pictures.shape[1]), ("width", width, pictures.shape[2])):
-            side = wanted or own // multiple * multiple
-            if side == 0:
-                raise InputError(
-                    f"The clip's {name} is {own} pixels, less than {multiple}. Set {name} to {multiple} or more to "
-                    "enlarge it."
-                )
-            sides.append(side)
-        frames = fit_frames(pictures[:count], *sides)
-        return io.NodeOutput(frames, _sound(audio, count / frame_rate), sides[1], sides[0], count, frame_rate)
+        height = height or _whole_side("height", pictures.shape[1], multiple or scale.height)
+        width = width or _whole_side("width", pictures.shape[2], multiple or scale.width)
+        frames = fit_frames(pictures[:count], height, width)
+        return io.NodeOutput(frames, _sound(audio, count / frame_rate), width, height, count, frame_rate)
+
+
+def _whole_side(name: str, own: int, step: int) -> int:
+    """The longest side on the grid that the clip's own has room for. Raises `InputError` where that is none."""
+    if own < step:
+        raise InputError(
+            f"The clip's {name} is {own} pixels, less than {step}. Set {name} to {step} or more to enlarge it."
+        )
+    return own // step * step
 
 
 class LTX2ExtendClip(io.ComfyNode):
@@ -157,6 +174,7 @@ class LTX2ExtendClip(io.ComfyNode):
                     tooltip="New frames after the clip. All frames together must be 8k + 1.",
                 ),
                 io.Audio.Input("audio", optional=True, tooltip="Sound of the clip; silent where there is room."),
+                unusual_video_vae_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The clip with its first and last frame repeated."),
@@ -180,11 +198,11 @@ class LTX2ExtendClip(io.ComfyNode):
             raise InputError("frames_before and frames_after are both 0: there is nothing to add. Set one of them.")
 
     @classmethod
-    def execute(cls, images, frame_rate, frames_before, frames_after, audio=None) -> io.NodeOutput:
+    def execute(cls, images, frame_rate, frames_before, frames_after, audio=None, video_vae=None) -> io.NodeOutput:
         cls._check(frame_rate, frames_before, frames_after)
         pictures = require_pictures(images, "images")
         total = frames_before + len(pictures) + frames_after
-        factor = video_geometry(None).scale.time
+        factor = video_geometry(optional_handle(video_vae, "video_vae")).scale.time
         shorter = snap_frames(total, factor)
         if shorter != total:
             below = shorter - frames_before - len(pictures)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,6 +15,9 @@ from ..ltx_core_impl.model.video_vae import DiffusionVideoDecoder, VideoDecoderC
 from ..ltx_core_impl.model.video_vae.diffusion import DiffusionDecoderParams
 from ..ltx_core_impl.types import AudioLatentShape, SpatioTemporalScaleFactors, VideoLatentShape, VideoPixelShape
 from .handles import ComponentHandle
+
+UNCONNECTED = "unconnected"
+"""What ``validate_inputs`` gets for an optional socket without a wire; None stands for one with a wire."""
 
 
 class VideoGeometry(NamedTuple):
@@ -59,6 +62,11 @@ class AudioGeometry(NamedTuple):
 def video_geometry(vae: ComponentHandle | None) -> VideoGeometry:
     """Of a video VAE; of the published ones when none is connected."""
     return VideoGeometry() if vae is None else _video_geometry(vae.config)
+
+
+def geometry_when_queued(vae: Any) -> VideoGeometry | None:
+    """The published geometry; None when a VAE is connected, whose grid is only known when the graph runs."""
+    return video_geometry(None) if vae is UNCONNECTED else None
 
 
 def audio_geometry(vae: ComponentHandle | None) -> AudioGeometry:

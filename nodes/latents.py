@@ -20,13 +20,12 @@ from .checks import (
     message_or_true,
     optional_handle,
 )
-from .geometry import VideoGeometry, audio_geometry, video_geometry
+from .geometry import UNCONNECTED, VideoGeometry, audio_geometry, geometry_when_queued, video_geometry
 from .handles import describe
 from .inputs import MAX_LENGTH, MAX_SEED, MAX_SIDE, frame_rate_input
 
 CATEGORY = "LTX-2/latents"
 MAX_BATCH = 64
-UNCONNECTED = "unconnected"
 
 
 class LTX2EmptyLatents(io.ComfyNode):
@@ -43,7 +42,7 @@ class LTX2EmptyLatents(io.ComfyNode):
                 io.Int.Input(
                     "width",
                     default=768,
-                    min=1,
+                    min=0,  # the browser rounds to whole steps from here
                     max=MAX_SIDE,
                     step=32,
                     tooltip="Width in pixels, a multiple of 32 (of 64 for the first stage's target in two-stage "
@@ -52,7 +51,7 @@ class LTX2EmptyLatents(io.ComfyNode):
                 io.Int.Input(
                     "height",
                     default=512,
-                    min=1,
+                    min=0,  # the browser rounds to whole steps from here
                     max=MAX_SIDE,
                     step=32,
                     tooltip="Height in pixels, a multiple of 32. Good: 512, 704.",
@@ -94,8 +93,7 @@ class LTX2EmptyLatents(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, width, height, length, frame_rate, batch_size, video_vae=UNCONNECTED) -> bool | str:
-        # The grid of a connected VAE is only known when the graph runs.
-        geometry = video_geometry(None) if video_vae is UNCONNECTED else None
+        geometry = geometry_when_queued(video_vae)
         return message_or_true(lambda: cls._check(width, height, length, frame_rate, batch_size, geometry))
 
     @classmethod

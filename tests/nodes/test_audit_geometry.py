@@ -6,6 +6,7 @@ import copy
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -134,10 +135,67 @@ def test_the_whole_graph(run: Run, models: SimpleNamespace) -> None:
 def test_the_duration_of_a_latent_of_an_unknown_vae_is_not_guessed(run: Run, models: SimpleNamespace) -> None:
     video, audio = empty(run, models)
     sound = {"waveform": torch.zeros(1, 1, 16000), "sample_rate": 16000}
-    with pytest.raises(ValueError, match=r"fit_to has 64 channels.*audio latent"):
-        run("LTX2AudioVAEEncode", audio=sound, audio_vae=models.audio_vae, fit_to=video)
-    [fitted] = run("LTX2AudioVAEEncode", audio=sound, audio_vae=models.audio_vae, fit_to=audio)
-    assert fitted["samples"].shape == audio["samples"].shape
+    encode = partial(run, "LTX2AudioVAEEncode", audio=sound, audio_vae=models.audio_vae)
+    with pytest.raises(ValueError, match=r"fit_to has 64 channels.*have 128.*video_vae.*audio latent"):
+        encode(fit_to=video)
+    published = {"samples": torch.zeros(1, 128, 2, 1, 1), "frame_rate": FPS}
+    with pytest.raises(ValueError, match=rf"fit_to has 128 channels, {NAME} has 64"):
+        encode(fit_to=published, video_vae=models.video_vae)
+    for fitted in (encode(fit_to=audio), encode(fit_to=video, video_vae=models.video_vae)):
+        assert fitted[0]["samples"].shape == audio["samples"].shape
+
+
+def clip(frames: int = FRAMES + 3) -> torch.Tensor:
+    """A clip that does not fit: a cell of 16 x 16 pixels and 4 frames is not full at its ends."""
+    return torch.arange(frames).view(-1, 1, 1, 1).expand(-1, HEIGHT + 10, WIDTH + 15, 3) / frames
+
+
+def test_a_clip_is_fitted_to_the_grid_of_the_vae(run: Run, models: SimpleNamespace) -> None:
+    for multiple, size in ((0, (HEIGHT, WIDTH)), (16, (HEIGHT, WIDTH)), (32, (32, 64))):
+        images, _, width, height, length, _ = run(
+            "LTX2FitVideo", images=clip(), frame_rate=FPS, multiple=multiple, video_vae=models.video_vae
+        )
+        assert images.shape == (FRAMES, *size, 3)
+        assert (length, height, width) == (FRAMES, *size)
+    images, *_ = run("LTX2FitVideo", images=clip(), frame_rate=FPS, multiple=0)
+    assert images.shape == (17, 32, 64, 3)
+    latent = run("LTX2VideoVAEEncode", images=images, video_vae=models.video_vae)[0]["samples"]
+    assert latent.shape == (1, CHANNELS, 5, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"multiple": 24}, "multiple is 24; it must be a multiple of 16 pixels"),
+        ({"multiple": 0, "width": 40}, "width is 40.*32 or 48"),
+        ({"length": 14}, r"length is 14 frames; a clip has 4k \+ 1 frames. Set it to 13 or 17"),
+        ({"length": 25}, "has only 24 frames. Set it to 21"),
+    ],
+)
+def test_what_does_not_fit_the_grid_of_the_vae_is_refused(
+    run: Run, models: SimpleNamespace, inputs: dict[str, int], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        run("LTX2FitVideo", **{"images": clip(), "frame_rate": FPS, "video_vae": models.video_vae} | inputs)
+
+
+def test_a_grid_that_only_a_connected_vae_tells_is_judged_when_the_graph_runs(nodes: dict[str, Any]) -> None:
+    widgets = {"frame_rate": FPS, "width": 48, "height": 48, "multiple": 0, "length": 21}
+    validate = nodes["LTX2FitVideo"].validate_inputs
+    assert "multiple of 32" in validate(**widgets)
+    assert validate(**widgets, video_vae=None) is True  # a wire
+
+
+def test_a_clip_is_extended_to_the_grid_of_the_vae(run: Run, models: SimpleNamespace) -> None:
+    images = clip(9)
+    extend = partial(run, "LTX2ExtendClip", images=images, frame_rate=FPS)
+    extended, _, start, end, _ = extend(frames_after=12, video_vae=models.video_vae)
+    assert len(extended) == 21
+    assert (start, end) == (0.0, 9 / FPS)
+    with pytest.raises(ValueError, match="frames_after to 8 or 16"):
+        extend(frames_after=12)
+    with pytest.raises(ValueError, match=r"4k \+ 1 frames. Set frames_after to 8 or 12"):
+        extend(frames_after=10, video_vae=models.video_vae)
 
 
 def test_a_video_file_without_tiles_is_encoded_whole(

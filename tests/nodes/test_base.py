@@ -105,6 +105,18 @@ def test_released_inputs_keep_their_names_and_places(nodes: dict[str, Any], node
     assert all(slot.optional for slot in added), "an input that is not optional breaks every saved graph"
 
 
+def test_the_browser_leaves_good_numbers_alone(nodes: dict[str, Any]) -> None:
+    """It rounds what is typed to whole steps from the minimum: a minimum of 1 would make 769 of a width of 768."""
+    numbers = [
+        (f"{node_id}.{slot.id}", slot)
+        for node_id, node in nodes.items()
+        for slot in node.GET_SCHEMA().inputs
+        if slot.io_type == "INT" and slot.step is not None
+    ]
+    assert len(numbers) > 20
+    assert [name for name, slot in numbers if (slot.default - (slot.min or 0)) % slot.step] == []
+
+
 @pytest.fixture(scope="module")
 def loaded(pack: Any, nodes: dict[str, Any]) -> Callable[[str], tuple[Any, ...]]:
     def load(version: str) -> tuple[Any, ...]:
