@@ -82,7 +82,7 @@ def pipeline_prompt(name: str, version: str = "2.3") -> Prompt:
     return prompt
 
 
-def with_inputs(prompt: Prompt, type: str, title: str | None = None, **inputs: Any) -> Prompt:
+def with_inputs(prompt: Prompt, type: str, title: str | None = None, /, **inputs: Any) -> Prompt:
     """A copy with other inputs on the nodes of a type (and a title)."""
     result = json.loads(json.dumps(prompt))
     touched = [

@@ -13,12 +13,15 @@ from ltx_core_impl.components.multimodal_guider import MultiModalGuider, MultiMo
 from ltx_core_impl.components.noisers import GaussianNoiser
 from ltx_core_impl.components.schedulers import LTX2Scheduler
 from ltx_core_impl.conditioning import (
+    AudioConditionByReferenceLatent,
     AudioLatentTools,
     ConditioningItem,
+    TemporalRegionMask,
     VideoConditionByKeyframeIndex,
     VideoConditionByLatentIndex,
     VideoConditionByReferenceLatent,
     VideoLatentTools,
+    positions_before_start,
 )
 from ltx_core_impl.loader import SingleGPUModelBuilder
 from ltx_core_impl.media import conditioning_image, conditioning_video, load_image, read_audio, read_frames
@@ -38,7 +41,7 @@ from ltx_core_impl.text_encoders.gemma import (
 )
 from ltx_core_impl.types import Audio, AudioLatentShape, VideoLatentShape, VideoPixelShape
 from tests.conftest import GOLDEN, checkpoint_path
-from tests.pipeline_helpers import FRAMES, HEIGHT, SIZE, WIDTH
+from tests.pipeline_helpers import FPS, FRAMES, HEIGHT, SIZE, SOUND_RATE, WIDTH, WINDOW
 
 CRF = 33
 SEEDS = (10, 11)
@@ -78,6 +81,21 @@ class Recipes:
         if lora is not None:
             builder = builder.lora(self._golden(lora), strength=strength)
         return X0Model(builder.build("cpu", torch.float32))
+
+    @cached_property
+    def _audio_encoder(self) -> torch.nn.Module:
+        return self._build(AudioEncoderConfigurator)
+
+    def _sound(self, file: str, samples: int) -> Tensor:
+        """The start of a file's sound as a latent."""
+        sound = read_audio(self.inputs / file)
+        waveform = sound.waveform.reshape(1, -1, sound.waveform.shape[-1])[..., :samples]
+        return encode_audio(Audio(waveform, sound.sampling_rate), self._audio_encoder)
+
+    def _film(self, height: int, width: int) -> Tensor:
+        """The test film as a latent."""
+        frames = torch.cat(list(read_frames(self.inputs / "source.mp4")))[:FRAMES]
+        return self._encoder(conditioning_video(frames, height, width))
 
     def image(self, height: int, width: int) -> Tensor:
         """The test picture as a latent."""
@@ -120,6 +138,7 @@ class Recipes:
         model: X0Model,
         fps: float = 24.0,
         items: tuple[ConditioningItem, ...] = (),
+        sound_items: tuple[ConditioningItem, ...] = (),
         loop=euler_denoising_loop,
         frozen_audio: bool = False,
     ) -> Latents:
@@ -127,7 +146,7 @@ class Recipes:
         video, audio = self._tools(2 * HEIGHT, 2 * WIDTH, fps)
         sigmas = torch.tensor(STAGE_2_DISTILLED_SIGMAS)
         start = sigmas[0].item()
-        sound = StageModality(audio, initial_latent=first[1], noise_scale=start, frozen=frozen_audio)
+        sound = StageModality(audio, sound_items, initial_latent=first[1], noise_scale=start, frozen=frozen_audio)
         return _latents(
             denoise_stage(
                 transformer=model,
@@ -201,7 +220,14 @@ class Recipes:
         """§3.4."""
         return self.second_stage(self._distilled_stage(self.transformer()), self.transformer())
 
-    def _distilled_stage(self, model: X0Model, items: tuple[ConditioningItem, ...] = (), fps: float = 24.0) -> Latents:
+    def _distilled_stage(
+        self,
+        model: X0Model,
+        items: tuple[ConditioningItem, ...] = (),
+        sound_items: tuple[ConditioningItem, ...] = (),
+        fps: float = 24.0,
+        given: Latents | tuple[None, None] = (None, None),
+    ) -> Latents:
         video, audio = self._tools(HEIGHT, WIDTH, fps)
         return _latents(
             denoise_stage(
@@ -211,27 +237,48 @@ class Recipes:
                 noiser=_noiser(SEEDS[0]),
                 device="cpu",
                 dtype=torch.float32,
-                video=StageModality(video, items),
-                audio=StageModality(audio),
+                video=StageModality(video, items, initial_latent=given[0]),
+                audio=StageModality(audio, sound_items, initial_latent=given[1]),
             )
         )
 
+    def _reference(self, scale: int = 1) -> VideoConditionByReferenceLatent:
+        """The test film for a clip of ``scale`` times the size; the LoRA's file wants references of half the size."""
+        latent = self._film(scale * HEIGHT // 2, scale * WIDTH // 2)
+        return VideoConditionByReferenceLatent(latent, downscale_factor=2, strength=1.0)
+
     def ic_lora(self) -> Latents:
-        """§3.5: the LoRA and the reference in stage 1 only; its file wants references of half the size."""
-        frames = torch.cat(list(read_frames(self.inputs / "source.mp4")))[:FRAMES]
-        latent = self._encoder(conditioning_video(frames, HEIGHT // 2, WIDTH // 2))
-        reference = VideoConditionByReferenceLatent(latent, downscale_factor=2, strength=1.0)
-        first = self._distilled_stage(self.transformer("lora-b"), (reference,), fps=25.0)
-        return self.second_stage(first, self.transformer(), fps=25.0)
+        """§3.5: the LoRA and the reference in stage 1 only."""
+        first = self._distilled_stage(self.transformer("lora-b"), (self._reference(),), fps=FPS)
+        return self.second_stage(first, self.transformer(), fps=FPS)
+
+    def retake(self) -> Latents:
+        """§3.8: one stage at the size of the source; tokens outside of the window are kept."""
+        _, audio = self._tools(HEIGHT, WIDTH, FPS)
+        frames = audio.target_shape.frames
+        sound = self._sound("source.mp4", samples=-(-frames * SOUND_RATE // 25))[:, :, :frames]
+        window = (TemporalRegionMask(*WINDOW),)
+        return self._distilled_stage(self.transformer(), window, window, FPS, given=(self._film(HEIGHT, WIDTH), sound))
+
+    def lipdub(self) -> Latents:
+        """§3.11: the LoRA and both references in both stages; stage 2 hears the sound of stage 1 and keeps it."""
+        _, audio = self._tools(HEIGHT, WIDTH, FPS)
+
+        def voice(latent: Tensor) -> tuple[ConditioningItem, ...]:
+            positions = positions_before_start(AudioLatentShape.from_torch_shape(latent.shape), audio.patchifier)
+            return (AudioConditionByReferenceLatent(audio.patchifier.patchify(latent), positions, strength=1.0),)
+
+        model = self.transformer("lora-b")
+        recording = self._sound("source.mp4", samples=round(FRAMES / FPS * SOUND_RATE))
+        first = self._distilled_stage(model, (self._reference(),), voice(recording), FPS)
+        items, sound_items = (self._reference(scale=2),), voice(first[1])
+        return self.second_stage(first, model, FPS, items, sound_items, frozen_audio=True)
 
     def audio_to_video(self) -> Latents:
         """§3.7: the sound frozen in both stages, guidance for the picture alone."""
         video, audio = self._tools(HEIGHT, WIDTH, fps=24.0)
-        sound = read_audio(self.inputs / "source.wav")
         frames = audio.target_shape.frames
-        samples = -(-frames * 4 * 160 * sound.sampling_rate // 16000)
-        waveform = sound.waveform.reshape(1, -1, sound.waveform.shape[-1])[..., :samples]
-        given = encode_audio(Audio(waveform, sound.sampling_rate), self._build(AudioEncoderConfigurator))[:, :, :frames]
+        given = self._sound("source.wav", samples=-(-frames * SOUND_RATE // 25))[:, :, :frames]
         first = denoise_stage(
             transformer=self.transformer(),
             denoiser=self.guided(GUIDANCE["video"], None),

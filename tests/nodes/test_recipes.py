@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import relative_error
 from tests.nodes.graph_runner import GraphRunner
 from tests.nodes.recipes import Recipes
-from tests.pipeline_helpers import pipeline_prompt, write_inputs
+from tests.pipeline_helpers import pipeline_prompt, with_inputs, write_inputs
 from tools.graph_parts import NEGATIVE, PROMPT
 from tools.tiny import VERSIONS
 
@@ -22,6 +22,8 @@ RECIPES = {
     "ic-lora": ("ic_lora", "Stage 2"),
     "keyframe-interpolation": ("keyframes", "Stage 2"),
     "audio-to-video": ("audio_to_video", "Stage 2"),
+    "retake": ("retake", "Sampling"),
+    "lipdub": ("lipdub", "Stage 2"),
 }
 TOLERANCE = 1e-5
 
@@ -48,6 +50,7 @@ def recipes(request: pytest.FixtureRequest, inputs: Path) -> Recipes:
 def test_the_graph_gives_what_the_recipe_gives(nodes: dict[str, Any], recipes: Recipes, name: str) -> None:
     recipe, last = RECIPES[name]
     expected = getattr(recipes, recipe)()
-    result = GraphRunner(pipeline_prompt(name, recipes.version), nodes)(last)
+    prompt = with_inputs(pipeline_prompt(name, recipes.version), "LTX2TextEncode", "Prompt", prompt=PROMPT)
+    result = GraphRunner(prompt, nodes)(last)
     for made, wanted in zip(result[:2], expected, strict=True):
         assert relative_error(made["samples"], wanted) < TOLERANCE
