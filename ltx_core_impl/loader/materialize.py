@@ -91,6 +91,9 @@ class Materializer:
     def fill(self, module: nn.Module, step: Step) -> None:
         """Put the tensor of ``step`` into ``module``."""
         value = self._weight(module, step) if step.leaf == "weight" else self._other(module, step)
+        if step.gate is not None:
+            rows = self.reader.read(step.gate).float().view(-1, *[1] * (value.ndim - 1))
+            value = (value.float() * rows).to(value.dtype)
         if step.leaf in module._parameters:
             value = nn.Parameter(value, requires_grad=False)
         setattr(module, step.leaf, value)

@@ -6,7 +6,7 @@ Everything that can be wrong with a checkpoint is found here, before a single te
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -69,7 +69,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Step:
-    """One tensor of the model, what it is read from, and the scales beside it by leaf name."""
+    """One tensor of the model, what it is read from, the scales beside it by leaf name, and a gate of its rows."""
 
     module_name: str
     leaf: str
@@ -77,6 +77,7 @@ class Step:
     format: StoredFormat
     auxiliary: Mapping[str, Source]
     comfy: ComfyQuant | None = None
+    gate: Source | None = None
 
     @property
     def name(self) -> str:
@@ -128,11 +129,12 @@ def plan_load(model: nn.Module, checkpoint: Checkpoint, sources: Mapping[str, So
     expected = list(_persistent_tensors(model))
     missing = [f"{path}.{leaf}" if path else leaf for path, leaf in expected]
     missing = [name for name in missing if name not in sources]
-    if set(missing) - set(zero_when_absent(model)):
+    if set(missing) - {*zero_when_absent(model), *_computed_buffers(model)}:
         raise _missing(checkpoint, component, missing, len(expected))
     expected = [(path, leaf) for path, leaf in expected if (f"{path}.{leaf}" if path else leaf) not in missing]
     comfy = _comfy_layers(checkpoint)
     steps = [_step(path, leaf, sources, comfy, checkpoint) for path, leaf in expected]
+    steps = [replace(step, gate=_gate(model, step, sources)) for step in steps]
     _check_shapes(model, steps, checkpoint, component)
     _choose_layer_classes(model, steps)
     return steps
@@ -141,6 +143,18 @@ def plan_load(model: nn.Module, checkpoint: Checkpoint, sources: Mapping[str, So
 def zero_when_absent(model: nn.Module) -> tuple[str, ...]:
     """Names of the parameters that are zero where a file lacks them; no other tensor may be missing."""
     return getattr(model, "zero_when_absent", ())
+
+
+def _computed_buffers(model: nn.Module) -> Iterator[str]:
+    """Names of the buffers that were computed when the model was made; a file need not hold them."""
+    return (name for name, value in model.named_buffers() if not value.is_meta)
+
+
+def _gate(model: nn.Module, step: Step, sources: Mapping[str, Source]) -> Source | None:
+    """The vector that the rows of a tensor are multiplied by, for a model that says so and a file that has it."""
+    gate_of = getattr(model, "row_gate", None)
+    name = None if gate_of is None else gate_of(step.name)
+    return None if name is None else sources.get(name)
 
 
 def _persistent_tensors(model: nn.Module) -> Iterator[tuple[str, str]]:

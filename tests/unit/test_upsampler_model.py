@@ -83,7 +83,7 @@ def test_published_sizes_and_inference(options: dict, keys: int, elements: int) 
     assert (len(shapes), sum(tensor.numel() for tensor in model.state_dict().values())) == (keys, elements)
     assert infer_config(shapes) == config
     assert LatentUpsamplerConfigurator.complete_config({}, shapes) == config
-    assert LatentUpsamplerConfigurator.complete_config({"dims": 3}, shapes) == {"dims": 3}
+    assert LatentUpsamplerConfigurator.complete_config({"dims": 3}, shapes) == config
 
 
 def test_both_axes_are_inferred() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import Tensor
 
+from ltx_core_impl.loader import SingleGPUModelBuilder
 from ltx_core_impl.model.video_vae import (
     AxisCount,
     AxisTiling,
@@ -363,6 +368,23 @@ def test_gates_are_folded_and_unused_tensors_dropped() -> None:
     prefixed = {"decoder.type_emb": torch.zeros(1), "type_emb": torch.zeros(1)}
     fold_gates(prefixed, prefix="decoder.")
     assert list(prefixed) == ["type_emb"]
+
+
+def test_a_file_with_gates_builds_the_decoder_without_them(tmp_path: Path) -> None:
+    state = {name: tensor.clone() for name, tensor in tiny().state_dict().items()}
+    torch.manual_seed(0)
+    gates = {f"det_stages.2.0.{name}": torch.rand(32) + 0.5 for name in ("gate_msa", "gate_mlp")}
+    gates |= {f"diff_blocks.1.{name}": torch.rand(16) + 0.5 for name in ("gate_msa", "gate_mlp", "gate_ctx")}
+    stored = {f"decoder.{name}": value for name, value in {**state, **gates}.items() if "statistics" not in name}
+    stored |= {name: value for name, value in state.items() if "statistics" in name}
+    stored |= {"decoder.type_emb": torch.zeros(8), "decoder.coarse_head.weight": torch.zeros(1)}
+    save_file(stored, tmp_path / "vae.safetensors", {"config": json.dumps(tiny_config())})
+    folded = tiny()
+    folded.load_state_dict({**state, **gates})
+    built = SingleGPUModelBuilder(VideoDecoderConfigurator, tmp_path / "vae.safetensors").build(device="cpu")
+    assert not torch.equal(built.det_stages[2][0].attn.proj.weight, state["det_stages.2.0.attn.proj.weight"])
+    for name, expected in folded.state_dict().items():
+        assert torch.equal(built.state_dict()[name], expected), name
 
 
 def test_bfloat16_weights_and_float_latent(monkeypatch: pytest.MonkeyPatch) -> None:

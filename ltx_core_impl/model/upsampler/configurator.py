@@ -11,6 +11,16 @@ from .resamplers import RATIONAL_SCALES
 
 # 0.75 and 1.5 have the same tensors; only 1.5 is published.
 SCALE_BY_NUMERATOR = {2: 2.0, 3: 1.5, 4: 4.0}
+KEYS = (
+    "in_channels",
+    "mid_channels",
+    "num_blocks_per_stage",
+    "dims",
+    "spatial_upsample",
+    "temporal_upsample",
+    "spatial_scale",
+    "rational_resampler",
+)
 
 
 class LatentUpsamplerConfigurator:
@@ -43,12 +53,14 @@ class LatentUpsamplerConfigurator:
 
     @staticmethod
     def complete_config(config: dict[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-        """The config, or one inferred from the tensor shapes if it is empty.
+        """The config; what it leaves out is inferred from the tensor shapes, since defaults are rarely right.
 
         Raises:
-            ValueError: the tensors are not those of a latent upscaler.
+            ValueError: something is left out, and the tensors are not those of a latent upscaler.
         """
-        return config or infer_config(shapes)
+        if all(key in config for key in KEYS):
+            return config
+        return {**infer_config(shapes), **config}
 
 
 def infer_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ..time_embedding import sinusoid
 from .blocks import NORM_EPS, DenoiserBlock, SharedModulation, TimestepMLP, TransformerBlock, Upsample
 from .params import DiffusionDecoderParams, Size
 from .sampling import denoise
-from .state_dict import fold_gates
+from .state_dict import fold_gates, gate_of
 from .tiles import diffusion_plan
 
 
@@ -38,6 +38,8 @@ class DiffusionVideoDecoder(nn.Module):
 
     All stages are neighbourhood-attention transformers on channels-last tensors ``(B, T, H, W, C)``.
     """
+
+    row_gate = staticmethod(gate_of)
 
     def __init__(self, params: DiffusionDecoderParams):
         super().__init__()

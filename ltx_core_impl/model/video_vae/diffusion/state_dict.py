@@ -12,6 +12,15 @@ GATED_PROJECTIONS: dict[str, tuple[str, ...]] = {
 UNUSED_PREFIXES = ("coarse_", "type_emb")
 
 
+def gate_of(name: str) -> str | None:
+    """The gate that a file with gates has for the rows of tensor ``name``; None for tensors that are never gated."""
+    for gate, projections in GATED_PROJECTIONS.items():
+        for projection in projections:
+            if name.endswith(f".{projection}"):
+                return name.removesuffix(projection) + gate
+    return None
+
+
 def fold_gates(state: dict[str, Tensor], prefix: str = "") -> None:
     """Multiply the gates of each block into the rows of the projections they gate, and drop what is not used.
 
