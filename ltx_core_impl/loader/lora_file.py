@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -125,9 +125,7 @@ def open_lora(path: PathLike, sd_ops: SDOps | None = None) -> LoraFile:
             unused.append(key)
         else:
             parts.setdefault(split.module, {})[split.role] = key
-    dora = next((key for key in unused if key.endswith(".dora_scale")), None)
-    if dora:
-        raise LoraError(f"{checkpoint.path} is a DoRA ({dora}), which is not supported; use a plain LoRA")
+    _refuse_other_adapters(checkpoint, unused)
     pairs = {
         module: LoraPair(found["down"], found["up"], found.get("alpha"))
         for module, found in parts.items()
@@ -140,6 +138,24 @@ def open_lora(path: PathLike, sd_ops: SDOps | None = None) -> LoraFile:
             f"{next(iter(checkpoint.shapes))!r}; choose a LoRA file"
         )
     return LoraFile(checkpoint, pairs, tuple(unused))
+
+
+_OTHER_ADAPTERS = {
+    ".dora_scale": "a DoRA",
+    ".lora_mid.weight": "a LoRA with three matrices per layer",
+    ".lokr_w": "a LoKr",
+    ".hada_w": "a LoHa",
+    ".oft_": "an OFT",
+    ".a1.weight": "a GLoRA",
+}
+
+
+def _refuse_other_adapters(checkpoint: Checkpoint, keys: Iterable[str]) -> None:
+    """Adapters whose change is no product of two matrices: half applied, they would do something else."""
+    for key in keys:
+        kind = next((kind for part, kind in _OTHER_ADAPTERS.items() if part in key), None)
+        if kind is not None:
+            raise LoraError(f"{checkpoint.path} is {kind} ({key}), which is not supported; use a plain LoRA")
 
 
 class LoraFusion:

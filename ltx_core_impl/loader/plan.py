@@ -5,6 +5,7 @@ Everything that can be wrong with a checkpoint is found here, before a single te
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -19,6 +20,7 @@ from ..quantization.formats import (
     StoredTensor,
     comfy_quant_layers,
     comfy_quant_of,
+    comfy_quant_of_marker,
     logical_shape,
     padded_shape,
     stored_format,
@@ -135,6 +137,9 @@ def plan_load(model: nn.Module, checkpoint: Checkpoint, sources: Mapping[str, So
     comfy = _comfy_layers(checkpoint)
     steps = [_step(path, leaf, sources, comfy, checkpoint) for path, leaf in expected]
     steps = [replace(step, gate=_gate(model, step, sources)) for step in steps]
+    marked = _marked(checkpoint)
+    if marked is not None:
+        steps = [replace(step, comfy=marked) if step.format is StoredFormat.SCALED_FP8 else step for step in steps]
     _check_shapes(model, steps, checkpoint, component)
     _choose_layer_classes(model, steps)
     return steps
@@ -195,6 +200,14 @@ def _comfy_layers(checkpoint: Checkpoint) -> Mapping[str, object]:
         for prefix in TRANSFORMER_PREFIXES
         if layer.startswith(prefix)
     }
+
+
+def _marked(checkpoint: Checkpoint) -> ComfyQuant | None:
+    """What the marker tensor of ComfyUI's older scaled files says; the newer metadata come first."""
+    if checkpoint.json_metadata("_quantization_metadata"):
+        return None
+    markers = (shape for key, shape in checkpoint.shapes.items() if key.rpartition(".")[2] == "scaled_fp8")
+    return next(filter(None, (comfy_quant_of_marker(math.prod(shape)) for shape in markers)), None)
 
 
 def _missing(checkpoint: Checkpoint, component: str, missing: list[str], total: int) -> MissingTensorsError:

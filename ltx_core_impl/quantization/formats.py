@@ -57,6 +57,8 @@ def stored_format(layer: str, weight: StoredTensor, auxiliary: Mapping[str, Stor
     Raises:
         ValueError: a format that is not supported, or an incomplete one; the message names layer and format.
     """
+    if "pre_quant_scale" in auxiliary:
+        raise ValueError(f"{layer} scales its inputs first (pre_quant_scale), which is not supported")
     scale = next((auxiliary[name] for name in SCALE_NAMES if name in auxiliary), None)
     for name in (*INPUT_SCALE_NAMES, "weight_scale_2"):
         if name in auxiliary and auxiliary[name].shape not in _SCALAR:
@@ -135,6 +137,11 @@ def _rotation(value: Mapping[str, object], layer: str) -> int:
         raise ValueError(f"{layer} is rotated in groups of {size!r:.100}; a power of 4 up to {MAX_GROUP} is needed")
     rotation_matrix(size)
     return size
+
+
+def comfy_quant_of_marker(elements: int) -> ComfyQuant | None:
+    """What the ``scaled_fp8`` tensor of ComfyUI's older files says of every scaled layer, by its number of values."""
+    return ComfyQuant("float8_e4m3fn", full_precision_matrix_mult=True) if elements == 2 else None
 
 
 def comfy_quant_layers(metadata: Mapping[str, object]) -> Mapping[str, object]:

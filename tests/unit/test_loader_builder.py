@@ -230,7 +230,12 @@ def test_a_report_names_what_matched(path: Path, tmp_path: Path, caplog: pytest.
         (pair("a", outputs=8), r"for a it has matrices \(8, 2\) and \(2, 4\).*the model's is \(4, 4\); .*version"),
         ({"a.weight": torch.ones(4, 4)}, "no LoRA matrices"),
         ({"a.lora_A.weight": torch.ones(2, 4)}, "no LoRA matrices"),
-        (pair("a") | {"a.dora_scale": torch.ones(4)}, "DoRA"),
+        (pair("a") | {"a.dora_scale": torch.ones(4)}, "is a DoRA"),
+        (pair("a") | {"a.lora_mid.weight": torch.ones(2, 2)}, "three matrices"),
+        (pair("a") | {"b.lokr_w1": torch.ones(2, 2), "b.lokr_w2": torch.ones(2, 2)}, "is a LoKr"),
+        ({"lora_unet_a.hada_w1_a": torch.ones(4, 2), "lora_unet_a.alpha": torch.ones(())}, "is a LoHa"),
+        ({"diffusion_model.a.oft_blocks": torch.ones(2, 2, 2)}, "is an OFT"),
+        ({"a.a1.weight": torch.ones(2, 4), "a.b1.weight": torch.ones(2, 4)}, "is a GLoRA"),
     ],
 )
 def test_loras_that_do_not_fit_are_refused(path: Path, tmp_path: Path, keys: dict, words: str) -> None:

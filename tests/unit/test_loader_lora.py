@@ -157,6 +157,7 @@ def test_every_module_of_the_real_model_is_found_in_every_dialect(version: str) 
             f"transformer.{diffusers}",
             f"base_model.model.{diffusers}",
             "lora_unet_" + module.replace(".", "_"),
+            "lora_transformer_" + diffusers.replace(".", "_"),
         ):
             assert names.find(spelled) == module
     assert names.find("lora_unet_transformer_blocks_99_attn1_to_q") is None

@@ -123,6 +123,20 @@ def test_legacy_comfy_scaled_files(tmp_path: Path) -> None:
     assert torch.equal(layer.weight.float() * layer.weight_scale, dequantized(tmp_path))
 
 
+@pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
+@pytest.mark.parametrize(("values", "full_precision"), [(0, False), (1, False), (2, True)])
+def test_the_marker_of_legacy_files_may_ask_for_full_precision(
+    tmp_path: Path, values: int, full_precision: bool, prefix: str
+) -> None:
+    path = scaled_file(tmp_path, scale="scale_weight", input="scale_input")
+    save_file({**load_file(path), f"{prefix}scaled_fp8": torch.ones(values, dtype=FP8)}, path)
+    layer = build(path).get_submodule(LAYER)
+    assert isinstance(layer, ScaledLinear) and layer.full_precision is full_precision
+    x = torch.randn(3, 16)
+    exact = torch.nn.functional.linear(x, dequantized(tmp_path), layer.bias.float())
+    assert torch.equal(layer(x), exact) is full_precision
+
+
 @pytest.mark.parametrize("where", ["tensor", "metadata", "metadata prefix", "metadata string"])
 def test_comfy_descriptions(tmp_path: Path, where: str) -> None:
     path = scaled_file(tmp_path)
@@ -249,6 +263,7 @@ def test_int8_is_dequantised(tmp_path: Path, where: str, scale_shape: tuple[int,
         ({"weight": torch.ones(16, 8, dtype=torch.uint8), "weight_scale": torch.ones(1).to(FP8)}, "weight_scale_2"),
         ({"weight": torch.ones(16, 16).to(FP8), "weight_scale": torch.ones(16, 1)}, "one scale per tensor"),
         ({"weight": torch.ones(16, 16, dtype=torch.int32)}, "no known weight format"),
+        ({"pre_quant_scale": torch.ones(16)}, "pre_quant_scale"),
         (
             {"weight": torch.ones(16, 16).to(FP8), "weight_scale": torch.ones(()), "input_scale": torch.ones(16)},
             "a single number",

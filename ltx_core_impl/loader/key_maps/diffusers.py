@@ -44,6 +44,14 @@ def transformer_name(name: str) -> str:
     return _rename_parts(name, _TRANSFORMER_PARTS)
 
 
+def diffusers_module_name(name: str) -> str:
+    """The diffusers conversion's name of a transformer module that is named as in the original files."""
+    for head, original in _TRANSFORMER_HEADS.items():
+        if f"{name}.".startswith(original):
+            return head[:-1] + name[len(original) - 1 :]
+    return name
+
+
 def connector_name(name: str) -> str:
     """Original name of a tensor inside one connector."""
     return _rename_parts(name, {"transformer_blocks": "transformer_1d_blocks", **_TRANSFORMER_PARTS})

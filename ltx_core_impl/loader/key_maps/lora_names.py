@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import NamedTuple
 
-from .diffusers import transformer_name
+from .diffusers import diffusers_module_name, transformer_name
 
 KOHYA_PREFIXES = ("lora_unet_", "lora_transformer_")
 
@@ -41,7 +41,8 @@ class ModuleNames:
     def __init__(self, names: Collection[str]) -> None:
         self._names = frozenset(names)
         # The underscores of kohya names cannot be undone by rules (to_q, audio_attn1): spell every real name that way.
-        self._by_kohya = {name.replace(".", "_"): name for name in names}
+        spelled = [(diffusers_module_name(name), name) for name in names] + [(name, name) for name in names]
+        self._by_kohya = {spelling.replace(".", "_"): name for spelling, name in spelled}
 
     def find(self, module: str) -> str | None:
         """The model's name of a module spelled in any dialect, None when it has no such module."""
