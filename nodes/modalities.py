@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -27,12 +28,19 @@ from .handles import ComponentHandle, Guides, ModelHandle
 from .versions import check_latent_fits
 
 
+class Start(NamedTuple):
+    """How a run begins: its first sigma, and whether the latents still hold the noise of that sigma."""
+
+    sigma: float
+    continues: bool = False
+
+
 def video_modality(
     latent: dict | None,
     model: ModelHandle,
     vae: ComponentHandle | None,
     frame_rate: float | None,
-    start_sigma: float,
+    start: Start,
     guides: Guides,
 ) -> StageModality | None:
     """The video stream of a run, None without a latent. Raises `InputError` when the latent does not fit the model."""
@@ -44,10 +52,16 @@ def video_modality(
         raise InputError(f"{model.file.name} has no video stream. Disconnect video_latent, or load another model.")
     _check_channels("video_latent", samples.shape[1], stream.in_channels, model)
     check_latent_fits(latent, model, "video_latent")
-    if not stream.keyframe_embedding and any(isinstance(one, VideoGeneratedKeyframeSlots) for one in guides.video):
+    has_slots = any(isinstance(one, VideoGeneratedKeyframeSlots) for one in guides.video)
+    if has_slots and not stream.keyframe_embedding:
         raise InputError(
             f"guides holds keyframe slots, which {model.file.name} does not know: they came with LTX-2.5. Remove "
             "'LTX-2 Keyframe Slots', or load LTX-2.5."
+        )
+    if has_slots and start.continues:
+        raise InputError(
+            "guides holds keyframe slots, which start from noise, but noise is switched off (DisableNoise). Use slots "
+            "in a run of its own."
         )
     rate = latent.get("frame_rate") if frame_rate is None else frame_rate
     if rate is None:
@@ -63,11 +77,11 @@ def video_modality(
         rules=_rules(model),
     )
     _check_guides(guides.video, tools)
-    return _stage(tools, samples, start_sigma, guides.video, noise_mask_of(latent, "video_latent"))
+    return _stage(tools, samples, start, guides.video, noise_mask_of(latent, "video_latent"), "video_latent")
 
 
 def audio_modality(
-    latent: dict | None, model: ModelHandle, vae: ComponentHandle | None, start_sigma: float, guides: Guides
+    latent: dict | None, model: ModelHandle, vae: ComponentHandle | None, start: Start, guides: Guides
 ) -> StageModality | None:
     """The audio stream of a run, None without a latent. Raises `InputError` when the latent does not fit the model."""
     if latent is None:
@@ -82,11 +96,16 @@ def audio_modality(
         patchifier=audio_geometry(vae).patchifier,
         rules=_rules(model),
     )
-    return _stage(tools, samples, start_sigma, guides.audio, noise_mask_of(latent, "audio_latent"))
+    return _stage(tools, samples, start, guides.audio, noise_mask_of(latent, "audio_latent"), "audio_latent")
 
 
 def _stage(
-    tools: LatentTools, samples: Tensor, start_sigma: float, items: tuple[ConditioningItem, ...], mask: Tensor | None
+    tools: LatentTools,
+    samples: Tensor,
+    start: Start,
+    items: tuple[ConditioningItem, ...],
+    mask: Tensor | None,
+    input_name: str,
 ) -> StageModality:
     """Zeros are an empty latent and start from pure noise; anything else is refined from the first sigma on.
 
@@ -94,11 +113,33 @@ def _stage(
     """
     if mask is not None and not mask.any():
         return StageModality(tools=tools, conditionings=items, initial_latent=samples, frozen=True)
+    if start.continues:
+        _check_continued(samples, mask, input_name)
     if mask is not None and not bool((mask == 1).all()):
         items = (LatentNoiseMask(mask), *items)
     if not samples.any():
         return StageModality(tools=tools, conditionings=items)
-    return StageModality(tools=tools, conditionings=items, initial_latent=samples, noise_scale=start_sigma)
+    return StageModality(
+        tools=tools,
+        conditionings=items,
+        initial_latent=samples,
+        noise_scale=start.sigma,
+        continues=start.continues,
+    )
+
+
+def _check_continued(samples: Tensor, mask: Tensor | None, input_name: str) -> None:
+    """Without new noise a run goes on from what another one left."""
+    if not samples.any():
+        raise InputError(
+            f"noise is switched off (DisableNoise), and {input_name} is empty: there is no noise to start from. "
+            "Connect what a sampler with the sigmas before these left, or use 'LTX-2 Latent Noise'."
+        )
+    if mask is not None and bool(((mask > 0) & (mask < 1)).any()):
+        raise InputError(
+            f"The noise mask of {input_name} mixes given with new content, but noise is switched off (DisableNoise) "
+            "and the given content is not there any more. Use a mask of 0 and 1 (no ramp), or one run."
+        )
 
 
 def noise_mask_of(latent: dict, input_name: str) -> Tensor | None:

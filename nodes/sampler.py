@@ -24,7 +24,7 @@ from .handles import Guider, Guides, ModelHandle, Windows
 from .inputs import unusual_audio_vae_input
 from .keyframes import keyframes_latent
 from .latents import SeededNoise, require_seed
-from .modalities import audio_modality, video_modality, with_kept_parts
+from .modalities import Start, audio_modality, video_modality, with_kept_parts
 from .preview import Preview
 from .reference import check_references
 from .solvers import SOLVERS, window_loop
@@ -46,12 +46,21 @@ class LTX2Sampler(io.ComfyNode):
             display_name="LTX-2 Sampler",
             category=CATEGORY,
             description="Denoises the video and audio latents together. Leave one of them out for silent video or for "
-            "sound alone. A latent that is not empty is refined from the noise level of the first sigma.",
+            "sound alone. A latent that is not empty is refined from the noise level of the first sigma; with core's "
+            "'DisableNoise' it is taken as it is, as another sampler left it there.",
             inputs=[
                 sockets.Model.Input("model", tooltip="From the checkpoint or LoRA loader."),
                 sockets.Guider.Input("guider", tooltip="Prompts and guidance, from 'LTX-2 Guider'."),
-                io.Sigmas.Input("sigmas", tooltip="Noise levels, descending to 0; from a scheduler."),
-                io.Noise.Input("noise", tooltip="From 'LTX-2 Latent Noise'."),
+                io.Sigmas.Input(
+                    "sigmas",
+                    tooltip="Noise levels, descending to 0; from a scheduler. A part of them ('Split Sigmas') leaves "
+                    "or takes up a noisy latent.",
+                ),
+                io.Noise.Input(
+                    "noise",
+                    tooltip="From 'LTX-2 Latent Noise'; 'Disable Noise' where the latents come from a sampler that had "
+                    "the sigmas before these.",
+                ),
                 io.Combo.Input(
                     "solver",
                     options=list(SOLVERS),
@@ -141,11 +150,11 @@ class LTX2Sampler(io.ComfyNode):
         sigmas, start_seed, loop_seed = checked_sigmas(sigmas), *_seeds(noise)
         guides = guides or Guides()
         check_references(handle, guides)
-        start = sigmas[0].item()
+        start = Start(sigmas[0].item(), continues=_is_off(noise))
         video = video_modality(video_latent, handle, video_handle, frame_rate, start, guides)
         audio = audio_modality(audio_latent, handle, audio_handle, start, guides)
         batch = _batch_size(video, audio)
-        windows = _fitting_windows(windows, video, handle)
+        windows = _fitting_windows(windows, video, handle, sigmas)
 
         row = components.bytes_per_row(handle, largest_part(windows, video), audio)
         denoising = Denoising(
@@ -185,13 +194,13 @@ def _seeds(noise: Any) -> tuple[int, int]:
     Core's RandomNoise gives a seed as well; the noise itself is always drawn as the reference draws it.
     """
     seed = require_seed(noise)
-    probe = noise.generate_noise({"samples": torch.zeros(1, 1, 1, 2, 2)})
-    if not probe.any():
-        raise InputError(
-            "noise is switched off (DisableNoise); this sampler starts from noise. Use 'LTX-2 Latent Noise'."
-        )
     loop_seed = getattr(noise, "loop_seed", None)
     return seed, seed + ANCESTRAL_SEED_OFFSET if loop_seed is None else loop_seed
+
+
+def _is_off(noise: Any) -> bool:
+    """Whether this is core's DisableNoise: the latents still hold the noise of the first sigma."""
+    return not noise.generate_noise({"samples": torch.zeros(1, 1, 1, 2, 2)}).any()
 
 
 def _fitting_guider(value: Any, model: ModelHandle) -> Guider:
@@ -203,11 +212,16 @@ def _fitting_guider(value: Any, model: ModelHandle) -> Guider:
     return guider
 
 
-def _fitting_windows(value: Any, video: StageModality | None, model: ModelHandle) -> Windows:
-    """The windows on the wire. Raises `InputError` without a picture, or for prompts of another model version."""
+def _fitting_windows(value: Any, video: StageModality | None, model: ModelHandle, sigmas: torch.Tensor) -> Windows:
+    """The windows on the wire. Raises `InputError` for a run that they do not fit."""
     windows = require_windows(value)
     if value is not None and video is None:
         raise InputError("windows divides a clip by its picture, but video_latent is not connected. Disconnect one.")
+    if windows.length and sigmas[-1] > 0:
+        raise InputError(
+            f"sigmas ends at {sigmas[-1].item():.4g}, but windows go on from one another's finished pictures. Give "
+            "them sigmas that end at 0."
+        )
     for number, context in enumerate(windows.segments, start=1):
         check_context_fits(context, model, f"Prompt {number} of the segments")
     return windows

@@ -29,6 +29,8 @@ class StageModality:
         noise_scale: share of noise at the start: 1 for a full run, the first sigma for a refinement.
         frozen: the modality is context for the other one and stays as it is; it needs an ``initial_latent``.
         initial_latent: unpatchified start, in the target's shape; None starts from zeros.
+        continues: ``initial_latent`` is what a run that stopped at the first sigma left, with its noise. No noise is
+            added to it, only to appended conditioning.
     """
 
     tools: LatentTools
@@ -36,10 +38,14 @@ class StageModality:
     noise_scale: float = 1.0
     frozen: bool = False
     initial_latent: Tensor | None = None
+    continues: bool = False
 
     def __post_init__(self) -> None:
-        if self.frozen and self.initial_latent is None:
-            raise ValueError("A frozen modality needs an initial latent: there is nothing to keep otherwise.")
+        if (self.frozen or self.continues) and self.initial_latent is None:
+            raise ValueError(
+                "A frozen modality needs an initial latent, as does one that continues: there is nothing to keep "
+                "otherwise."
+            )
         if not 0.0 <= self.noise_scale <= 1.0:
             raise ValueError(f"noise_scale lies between 0 (no noise) and 1 (pure noise); got {self.noise_scale}.")
 
@@ -105,13 +111,21 @@ def _noised_state(
 ) -> LatentState:
     tools = modality.tools
     state = tools.create_initial_state(device=device, dtype=dtype, initial_latent=modality.initial_latent)
+    start = state.latent
     for item in modality.conditionings:
         state = item.apply_to(state, tools)
     # Frozen content is shown to the model as it is; noise is drawn all the same to keep the order of draws.
     state = noiser(state, 0.0 if modality.frozen else modality.noise_scale)
     if not modality.frozen:
-        return state
+        return _continued(state, start) if modality.continues else state
     return replace(state, denoise_mask=torch.zeros_like(state.denoise_mask), frozen=tools.rules.frozen_sigma_is_zero)
+
+
+def _continued(state: LatentState, start: Tensor) -> LatentState:
+    """The state with the target's tokens as they were given, except for what conditioning keeps."""
+    count = start.shape[1]
+    target = torch.where(state.denoise_mask[:, :count] > 0, start, state.latent[:, :count])
+    return replace(state, latent=torch.cat([target, state.latent[:, count:]], dim=1))
 
 
 def _finished(state: LatentState | None, tools: VideoLatentTools | AudioLatentTools | None) -> LatentState | None:

@@ -179,6 +179,8 @@ def test_what_cannot_run_is_refused() -> None:
         run(sigmas=[0.5, 0.9, 0.0])
     with pytest.raises(ValueError, match="frozen modality needs an initial latent"):
         StageModality(tools(PIXELS)[1], frozen=True)
+    with pytest.raises(ValueError, match="as does one that continues"):
+        StageModality(tools(PIXELS)[0], continues=True)
     with pytest.raises(ValueError, match=r"got 1\.5"):
         StageModality(tools(PIXELS)[0], noise_scale=1.5)
     with pytest.raises(ValueError, match=r"this run needs \(1, 128, 3, 2, 3\)"):
