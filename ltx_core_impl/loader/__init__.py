@@ -30,6 +30,7 @@ from .key_maps import (
 )
 from .lora_file import LoraFile, LoraPathStrengthAndSDOps, LoraReport, open_lora
 from .module_ops import ModuleOps, create_meta_model
+from .protocols import LoRAAdaptableProtocol, ModelBuilderProtocol
 from .registry import DummyRegistry, Registry, StateDictRegistry
 from .sd_ops import (
     ContentMatching,
@@ -70,12 +71,14 @@ __all__ = [
     "HeaderError",
     "KeyValueOperation",
     "KeyValueOperationResult",
+    "LoRAAdaptableProtocol",
     "LoraError",
     "LoraFile",
     "LoraPathStrengthAndSDOps",
     "LoraReport",
     "LoraStateDictWithStrength",
     "MissingTensorsError",
+    "ModelBuilderProtocol",
     "ModelVersion",
     "ModuleOps",
     "Registry",

@@ -22,7 +22,7 @@ from .module_ops import ModelConfigurator, ModuleOps, complete_config, component
 from .plan import KeyRules, LoadPlan, Source, plan_load, plan_sources, require_component, zero_when_absent
 from .registry import DummyRegistry, Registry
 from .sd_ops import SDOps
-from .state_dict import SafetensorsModelStateDictLoader, load_state_dict
+from .state_dict import SafetensorsModelStateDictLoader, StateDict, StateDictLoader, load_state_dict
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +42,12 @@ class SingleGPUModelBuilder:
     Attributes:
         model_class_configurator: builds the model from the config; its ``component`` selects the tensors.
         model_path: a file, several shards, or a folder. The first one's config counts.
-        model_sd_ops: how keys are renamed; None finds out from the component and the file's layout.
+        model_sd_ops: how keys are renamed. None, and rules without a matcher such as ``QuantizationPolicy.sd_ops``,
+            leave that to the component and the file's layout.
         module_ops: changes to the model before it has weights, such as those of a ``QuantizationPolicy``.
         loras: fused in this order.
+        model_loader: reads the tensors for a registry; another one than the default reads them always. It needs memory
+            for all of them.
         registry: remembers the tensors as they are in the files, for the next build; needs a whole copy of them.
         lora_load_device: where LoRA matrices are read to first.
     """
@@ -54,6 +57,7 @@ class SingleGPUModelBuilder:
     model_sd_ops: SDOps | None = None
     module_ops: tuple[ModuleOps, ...] = ()
     loras: tuple[LoraPathStrengthAndSDOps, ...] = ()
+    model_loader: StateDictLoader = field(default_factory=SafetensorsModelStateDictLoader)
     registry: Registry = field(default_factory=DummyRegistry)
     lora_load_device: torch.device = _CPU
 
@@ -92,6 +96,16 @@ class SingleGPUModelBuilder:
     def meta_model(self, config: Mapping[str, Any], module_ops: Sequence[ModuleOps] = ()) -> nn.Module:
         """The model without weights."""
         return create_meta_model(self.model_class_configurator, config, module_ops)
+
+    def load_sd(
+        self,
+        paths: PathLike | Sequence[PathLike],
+        registry: Registry,
+        device: torch.device | None,
+        sd_ops: KeyRules | None = None,
+    ) -> StateDict:
+        """All tensors that the rules take: from the registry, else read and remembered there."""
+        return load_state_dict(paths, self.model_loader, registry, device, sd_ops)
 
     def validate(self) -> tuple[LoraReport, ...]:
         """Check files, config, names, shapes and LoRAs from the headers alone; what ``build`` would find, in a second.
@@ -154,10 +168,11 @@ class SingleGPUModelBuilder:
     def _plan(self) -> LoadPlan:
         checkpoint = open_checkpoint(self.model_path)
         component = component_of(self.model_class_configurator)
-        rules = self.model_sd_ops
-        if rules is None:
+        rules: KeyRules | None = self.model_sd_ops
+        if self.model_sd_ops is None or not self.model_sd_ops.selects:
             require_component(checkpoint, component)
             rules = select_key_map(component, checkpoint.shapes)
+            rules = rules if self.model_sd_ops is None else rules.with_operations(self.model_sd_ops)
         sources = plan_sources(checkpoint, rules)
         shapes = {name: source.stored.shape for name, source in sources.items()}
         try:
@@ -171,11 +186,9 @@ class SingleGPUModelBuilder:
     def _reader(
         self, rules: KeyRules, device: torch.device, keeps: Callable[[Source], bool]
     ) -> SourceReader | CachedReader:
-        if isinstance(self.registry, DummyRegistry):
+        if isinstance(self.registry, DummyRegistry) and type(self.model_loader) is SafetensorsModelStateDictLoader:
             return SourceReader(rules, device, keeps)
-        files = resolve_files(self.model_path)
-        loader = SafetensorsModelStateDictLoader()
-        return CachedReader(load_state_dict(files, loader, self.registry, device, rules), device)
+        return CachedReader(self.load_sd(resolve_files(self.model_path), self.registry, device, rules), device)
 
     def _match_loras(self, plan: LoadPlan) -> LoraFusion:
         """LoRAs of strength exactly 0 change nothing and are not even opened."""

@@ -78,6 +78,11 @@ class SDOps:
         """Take only these (renamed) names, besides those allowed before."""
         return replace(self, allowed_keys=(self.allowed_keys or frozenset()) | frozenset(keys))
 
+    @property
+    def selects(self) -> bool:
+        """Whether they say which names are taken; rules without a matcher, such as a policy's, only convert."""
+        return any(isinstance(rule, ContentMatching) for rule in self.mapping)
+
     def chained_with(self, other: SDOps) -> SDOps:
         """These rules followed by the rules of ``other``."""
         return SDOps(name=f"sd_ops_chain_{self.name}+{other.name}", mapping=(*self.mapping, *other.mapping))

@@ -13,7 +13,12 @@ from ltx_core_impl.loader import (
     LTXV_MODEL_COMFY_RENAMING_MAP,
     VAE_ENCODER_COMFY_KEYS_FILTER,
     VOCODER_COMFY_KEYS_FILTER,
+    DummyRegistry,
+    ModelBuilderProtocol,
+    SafetensorsModelStateDictLoader,
     SingleGPUModelBuilder,
+    StateDict,
+    StateDictRegistry,
 )
 from ltx_core_impl.model.audio_vae import VocoderConfigurator
 from ltx_core_impl.model.transformer import LTXModelConfigurator
@@ -78,3 +83,52 @@ def test_both_policies(version: str, tmp_path: Path, calibrated: bool) -> None:
         assert isinstance(layer, kind) and layer.weight.dtype == torch.float8_e4m3fn
         if kind is ScaledLinear:
             assert (layer.input_scale is not None) is calibrated
+
+
+@pytest.mark.parametrize("name", ["fp8_cast", "fp8_scaled_mm"])
+def test_a_policys_own_rules_leave_the_renaming_to_the_layout(version: str, name: str) -> None:
+    """Both fields of a policy handed to the builder, as one would write it: its rules alone take no tensor."""
+    policy = getattr(QuantizationPolicy, name)()
+    by_layers = SingleGPUModelBuilder(
+        model_class_configurator=LTXModelConfigurator,
+        model_path=str(checkpoint_path(version)),
+        module_ops=policy.module_ops,
+    )
+    by_rules_too = by_layers.with_sd_ops(policy.sd_ops)
+    chained = by_layers.with_sd_ops(LTXV_MODEL_COMFY_RENAMING_MAP.chained_with(policy.sd_ops))
+    expected = by_layers.build(device=CPU).state_dict()
+    for builder in (by_rules_too, chained):
+        built = builder.build(device=CPU).state_dict()
+        assert built.keys() == expected.keys()
+        assert all(torch.equal(built[key].float(), expected[key].float()) for key in expected)
+
+
+class CountingLoader(SafetensorsModelStateDictLoader):
+    """The default loader, counted."""
+
+    loads = 0
+
+    def load(self, *args: object, **kwargs: object) -> StateDict:
+        self.loads += 1
+        return super().load(*args, **kwargs)
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+def test_a_loader_of_ones_own_reads_the_tensors(version: str, remembered: bool) -> None:
+    loader = CountingLoader()
+    registry = StateDictRegistry() if remembered else DummyRegistry()
+    builder: ModelBuilderProtocol = SingleGPUModelBuilder(
+        VocoderConfigurator, checkpoint_path(version), model_loader=loader, registry=registry
+    )
+    expected = SingleGPUModelBuilder(VocoderConfigurator, checkpoint_path(version)).build(device=CPU).state_dict()
+    for _ in range(2):
+        built = builder.build(device=CPU).state_dict()
+        assert all(torch.equal(built[key], expected[key]) for key in expected)
+    assert loader.loads == (1 if remembered else 2)
+
+
+def test_tensors_by_rules_through_the_builder(version: str) -> None:
+    builder = SingleGPUModelBuilder(VocoderConfigurator, checkpoint_path(version))
+    read = builder.load_sd([checkpoint_path(version)], DummyRegistry(), CPU, VOCODER_COMFY_KEYS_FILTER)
+    expected = builder.build(device=CPU).state_dict()
+    assert all(torch.equal(read.sd[key], expected[key]) for key in expected)

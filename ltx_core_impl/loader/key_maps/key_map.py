@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from ..sd_ops import KeyValueOperationResult
+from ..sd_ops import KeyValueOperationResult, SDOps
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,14 @@ class KeyMap:
         prefixes: ``(prefix in the file, prefix in the model)``; the longest that fits decides, none drops the key.
         dropped: prefixes of tensors that belong to another component; they win over ``prefixes``.
         rename: applied to the name after the prefix was replaced.
+        operations: rules whose key-value operations change the tensors.
     """
 
     name: str
     prefixes: tuple[tuple[str, str], ...]
     dropped: tuple[str, ...] = ()
     rename: Callable[[str], str] | None = None
+    operations: SDOps | None = None
 
     def apply_to_key(self, key: str) -> str | None:
         """The model's name of a tensor, or None when it belongs to something else."""
@@ -37,5 +39,11 @@ class KeyMap:
         return replacement + (self.rename(name) if self.rename else name)
 
     def apply_to_key_value(self, key: str, value: torch.Tensor) -> list[KeyValueOperationResult]:
-        """A key map only renames: the tensor stays as it is."""
+        """What the operations make of a renamed tensor; without any it stays as it is."""
+        if self.operations is not None:
+            return self.operations.apply_to_key_value(key, value)
         return [KeyValueOperationResult(key, value)]
+
+    def with_operations(self, rules: SDOps) -> KeyMap:
+        """This renaming with the key-value operations of ``rules``."""
+        return replace(self, name=f"{self.name}+{rules.name}", operations=rules)
