@@ -208,7 +208,7 @@ def velocity_losses(
     return losses[0], losses[1]
 
 
-def channel_weights(deviations: Tensor, strength: float = 0.5) -> Tensor:
+def channel_weights(deviations: Tensor, strength: float = 0.75) -> Tensor:
     """Loss weights ``(C,)`` of mean 1: channels that move the picture more count more."""
     weights = deviations.pow(strength)
     return weights / weights.mean()

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from .command import DEFAULT_FOLDER
 from .diffusion import DiffusionModel
 from .latents import trained_vaes
+from .low_rank import lora_state
 from .settings import CONFIG, MODEL_VERSION
 from .text_encoder import write_gemma
+from .train_control import METADATA as CONTROL_METADATA
 from .train_text import PromptReader
 from .train_upscaler import CONFIG as UPSCALER_CONFIG
 from .train_upscaler import new_upscaler
@@ -26,6 +28,7 @@ from .training import load_trained
 
 CHECKPOINT = "ltx-2.3-demo.safetensors"
 LORA = "ltx-2.3-demo-distilled-lora.safetensors"
+CONTROL = "ltx-2.3-demo-outline-ic-lora.safetensors"
 UPSCALER = "ltx-2.3-demo-spatial-upscaler-x2.safetensors"
 GEMMA = "gemma-3-demo"
 LICENSE = "Apache-2.0"
@@ -80,10 +83,10 @@ def main() -> None:
     if (arguments.folder / "upscaler.safetensors").is_file():
         state = upscaler_state(arguments.folder)
         write(arguments.target / UPSCALER, state, {"config": json.dumps(UPSCALER_CONFIG)})
-    if (arguments.folder / "lora.safetensors").is_file():
-        from .train_lora import lora_state
-
-        write(arguments.target / LORA, lora_state(arguments.folder), {})
+    for name, file, metadata in (("lora", LORA, {}), ("control", CONTROL, CONTROL_METADATA)):
+        state_file = arguments.folder / f"{name}.safetensors"
+        if state_file.is_file():
+            write(arguments.target / file, lora_state(state_file), metadata)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from ltx_core_impl.model.audio_vae import (
 )
 from ltx_core_impl.model.transformer import LTXModelConfigurator, X0Model
 from ltx_core_impl.model.video_vae import VideoDecoderConfigurator, VideoEncoderConfigurator
-from ltx_core_impl.presets import DISTILLED_SIGMAS
+from ltx_core_impl.presets import DISTILLED_SIGMAS, STAGE_2_DISTILLED_SIGMAS
 from ltx_core_impl.sampling.denoisers import GuidedDenoiser
 from ltx_core_impl.sampling.stage import StageModality, denoise_stage
 from ltx_core_impl.text_encoders.gemma import (
@@ -37,6 +37,7 @@ from .export import CHECKPOINT, GEMMA
 from .settings import LATENT_CHANNELS, VIDEO_SCALE
 from .world import FPS, FRAMES, SIZE
 
+STG_BLOCK = 3
 SCALE = SpatioTemporalScaleFactors(*VIDEO_SCALE)
 
 
@@ -47,12 +48,16 @@ class Settings:
     Attributes:
         steps: of the model's own schedule; 0 takes the eight distilled sigmas.
         cfg: guidance scale of picture and sound; 1 is off.
+        stg: scale of the guidance away from skipped self-attention (block :data:`STG_BLOCK`); 0 is off.
+        modality: scale of the guidance away from not seeing the other modality; 1 is off.
         rescale: how far guided predictions are pulled back to the deviation of the others.
         negative: the negative prompt.
     """
 
     steps: int = 10
     cfg: float = 3.0
+    stg: float = 0.0
+    modality: float = 1.0
     rescale: float = 0.7
     negative: str = ""
 
@@ -88,16 +93,28 @@ class DemoPipeline:
         conditionings: Sequence[ConditioningItem] = (),
         given_video: Tensor | None = None,
         given_audio: Tensor | None = None,
+        refined: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Latents ``(B, C, F, H, W)`` and ``(B, 8, T, 16)`` of one clip for every prompt.
 
-        A given latent is kept as it is and only serves the other modality.
+        A given latent is kept as it is and only serves the other modality. A ``refined`` video latent, of any size, is
+        noised and denoised again by the published sigmas of a second stage.
         """
-        pixels = VideoPixelShape(batch=len(prompts), frames=FRAMES, height=SIZE, width=SIZE, fps=FPS)
+        height, width = (SIZE, SIZE) if refined is None else (s * VIDEO_SCALE[1] for s in refined.shape[-2:])
+        pixels = VideoPixelShape(batch=len(prompts), frames=FRAMES, height=height, width=width, fps=FPS)
         contexts = self.text.encode([*prompts, settings.negative])
         video_context = torch.cat([one.video_encoding for one in contexts[:-1]])
         audio_context = torch.cat([one.audio_encoding for one in contexts[:-1]])
-        params = MultiModalGuiderParams(cfg_scale=settings.cfg, rescale_scale=settings.rescale)
+        params = MultiModalGuiderParams(
+            cfg_scale=settings.cfg,
+            stg_scale=settings.stg,
+            stg_blocks=(STG_BLOCK,),
+            rescale_scale=settings.rescale,
+            modality_scale=settings.modality,
+        )
+        sigmas = LTX2Scheduler().execute(steps=settings.steps) if settings.steps else torch.tensor(DISTILLED_SIGMAS)
+        if refined is not None:
+            sigmas = torch.tensor(STAGE_2_DISTILLED_SIGMAS)
         video, audio = denoise_stage(
             transformer=self.transformer,
             denoiser=GuidedDenoiser(
@@ -106,7 +123,7 @@ class DemoPipeline:
                 video_guider=MultiModalGuider(params, contexts[-1].video_encoding),
                 audio_guider=MultiModalGuider(params, contexts[-1].audio_encoding),
             ),
-            sigmas=LTX2Scheduler().execute(steps=settings.steps) if settings.steps else torch.tensor(DISTILLED_SIGMAS),
+            sigmas=sigmas,
             noiser=GaussianNoiser(seeded_generators(list(seeds))),
             device="cpu",
             dtype=torch.float32,
@@ -115,8 +132,9 @@ class DemoPipeline:
                     VideoLatentShape.from_pixel_shape(pixels, LATENT_CHANNELS, SCALE), fps=FPS, scale_factors=SCALE
                 ),
                 conditionings=conditionings,
+                noise_scale=float(sigmas[0]),
                 frozen=given_video is not None,
-                initial_latent=given_video,
+                initial_latent=given_video if refined is None else refined,
             ),
             audio=StageModality(
                 AudioLatentTools(AudioLatentShape.from_video_pixel_shape(pixels)),

@@ -1,6 +1,6 @@
 """Encodes scenes once with the trained VAEs and the trained Gemma: what the transformer learns from.
 
-python -m tools.demo_model.latents --clips 3072
+python -m tools.demo_model.latents --clips 6144
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from .world import SIZE, Scene, draw_scene, render_audio, render_video
 
 AUDIO_FRAMES = 53
 PROMPTS_PER_CLIP = 2
-LARGE_SHARE = 16  # one clip in so many also at twice the size
-CHUNK = 16
+LARGE_SHARE = 8  # one clip in so many also at twice the size
+OUTLINE_SHARE = 3  # one clip in so many also as an outline
+STILLS = (0, 8, 16)  # frames that are also encoded as pictures of their own
+CHUNK = 24  # a multiple of both shares
 OMIT = 0.1
 
 
@@ -40,11 +42,11 @@ def is_held_out(scene: Scene) -> bool:
 
 
 def training_scenes(count: int, seed: int) -> list[Scene]:
-    """Scenes whose words are not held out; bounces and growth, the hardest, a little more often than others."""
+    """Scenes whose words are not held out; bounces, the hardest, more often than others."""
     generator = torch.Generator().manual_seed(seed)
     scenes: list[Scene] = []
     while len(scenes) < count:
-        fixed = {"motion": "bounce"} if len(scenes) % 8 == 0 else {}
+        fixed = {"motion": "bounce"} if len(scenes) % 6 == 0 else {}
         scene = draw_scene(generator, **fixed)
         if not is_held_out(scene):
             scenes.append(scene)
@@ -64,14 +66,15 @@ def trained_vaes(folder: Path, seed: int = 1) -> tuple[VideoVAE, AudioVAE]:
 
 @torch.no_grad()
 def encode_scenes(video: VideoVAE, audio: AudioVAE, scenes: list[Scene]) -> dict[str, Tensor]:
-    """Normalised latents of a few scenes, by kind."""
+    """Normalised latents of a few scenes, by kind; stills are ``(B, len(STILLS), C, H, W)``."""
     clips = render_video(scenes)
     processor = make_audio_processor(audio.encoder)
-    large = scenes[::LARGE_SHARE]
+    stills = [video.encoder(clips[:, :, frame : frame + 1]).squeeze(2) for frame in STILLS]
     return {
         "video": video.encoder(clips),
-        "last": video.encoder(clips[:, :, -1:]),
-        "large": video.encoder(render_video(large, size=2 * SIZE)),
+        "stills": torch.stack(stills, dim=1),
+        "large": video.encoder(render_video(scenes[::LARGE_SHARE], size=2 * SIZE)),
+        "outline": video.encoder(render_video(scenes[::OUTLINE_SHARE], outline=True)),
         "audio": audio.encoder(log_mel(render_audio(scenes), processor))[:, :, :AUDIO_FRAMES],
     }
 
@@ -87,7 +90,7 @@ def hidden_states(folder: Path, prompts: list[str]) -> tuple[Tensor, Tensor]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--clips", type=int, default=3072)
+    parser.add_argument("--clips", type=int, default=6144)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--threads", type=int, default=1)

@@ -38,7 +38,8 @@ def measure_picture(frames: Tensor) -> Picture:
     """Measure ``(F, H, W, 3)`` in [0, 1]."""
     ring = torch.cat([frames[:, 0], frames[:, -1], frames[:, :, 0], frames[:, :, -1]], dim=1).flatten(0, 1)
     ground = ring.median(dim=0).values
-    differs = (frames - ground).square().mean(dim=-1).sqrt() > DIFFERENT
+    difference = (frames - ground).square().mean(dim=-1).sqrt()
+    differs = difference > DIFFERENT
     area = differs.float().mean(dim=(1, 2))
     height, width = differs.shape[1:]
     weight = differs.float() / differs.float().sum(dim=(1, 2), keepdim=True).clamp(min=1)
@@ -47,7 +48,8 @@ def measure_picture(frames: Tensor) -> Picture:
     seen = area > MIN_AREA
     if int(seen.sum()) < len(frames) // 2:
         return Picture("nothing", nearest(ground, GROUNDS), "nothing", torch.stack([x, y], dim=1), area)
-    color = frames[differs].median(dim=0).values
+    # The half that differs most: motion blur mixes the edges with the ground.
+    color = frames[difference >= difference[differs].median()].median(dim=0).values
     center = torch.stack([x, y], dim=1)[seen]
     return Picture(
         color=nearest(color, COLORS),

@@ -1,66 +1,29 @@
 """Trains the distilled LoRA: one pass at the eight published sigmas gives what the full model gives with guidance.
 
-python -m tools.demo_model.train_lora --steps 300
+python -m tools.demo_model.train_lora --steps 600
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch import Tensor
 
-from ltx_core_impl.presets import DISTILLED_SIGMAS
+from ltx_core_impl.presets import DISTILLED_SIGMAS, STAGE_2_DISTILLED_SIGMAS
 
 from .command import parse
-from .diffusion import DiffusionModel, Stream, TextContext, noisy_modalities
-from .latents import PROMPTS_PER_CLIP, load_latents
-from .train_transformer import Corpus
+from .diffusion import DiffusionModel, TextContext, noisy_modalities
+from .latents import LARGE_SHARE, PROMPTS_PER_CLIP, load_latents
+from .low_rank import add_low_rank
+from .train_transformer import Corpus, draw_streams
 from .training import Trainer, batch_generator, load_trained
 
-RANK = 16
 GUIDANCE = 3.0
-SIGMAS = torch.tensor(DISTILLED_SIGMAS[:-1])
-
-
-class LowRank(nn.Module):
-    """``W + B A``, the update a LoRA file stores."""
-
-    def __init__(self, weight: Tensor, rank: int) -> None:
-        super().__init__()
-        self.down = nn.Parameter(torch.randn(rank, weight.shape[1]) / weight.shape[1] ** 0.5)
-        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank))
-
-    def forward(self, weight: Tensor) -> Tensor:
-        return weight + self.up @ self.down
-
-
-def add_low_rank(model: DiffusionModel, rank: int = RANK) -> dict[str, LowRank]:
-    """Freeze a model and add low-rank updates to every linear layer of its blocks; by module name."""
-    model.requires_grad_(False)
-    updates = {}
-    for name, module in list(model.transformer.transformer_blocks.named_modules()):
-        if isinstance(module, nn.Linear) and min(module.weight.shape) >= rank:
-            updates[f"transformer_blocks.{name}"] = update = LowRank(module.weight, rank)
-            parametrize.register_parametrization(module, "weight", update)
-    return updates
-
-
-def lora_state(folder: Path) -> dict[str, Tensor]:
-    """The trained update under the names of a published LoRA."""
-    model = DiffusionModel()
-    updates = add_low_rank(model)
-    load_trained(folder / "lora.safetensors", model)
-    state = {}
-    for name, update in updates.items():
-        state[f"diffusion_model.{name}.lora_A.weight"] = update.down
-        state[f"diffusion_model.{name}.lora_B.weight"] = update.up
-    return state
+SIGMAS, STAGE_2_SIGMAS = (torch.tensor(sigmas[:-1]) for sigmas in (DISTILLED_SIGMAS, STAGE_2_DISTILLED_SIGMAS))
+LARGE_EVERY = 4  # one step in so many is a second stage
 
 
 def main() -> None:
-    arguments = parse(__doc__, steps=300, batch=8, rate=5e-3)
+    arguments = parse(__doc__, steps=600, batch=8, rate=5e-3)
     torch.manual_seed(arguments.seed)
     base = arguments.folder / "transformer.safetensors"
     teacher = load_trained(base, DiffusionModel())
@@ -72,12 +35,12 @@ def main() -> None:
 
     def losses(step: int) -> dict[str, Tensor]:
         generator = batch_generator(arguments.seed, step)
-        clips = torch.randint(corpus.clips, (arguments.batch,), generator=generator)
-        streams = (
-            Stream.of_video(corpus.latents["video"][clips]),
-            Stream.of_audio(corpus.latents["audio"][clips]),
-        )
-        sigma = SIGMAS[torch.randint(len(SIGMAS), clips.shape, generator=generator)]
+        large = step % LARGE_EVERY == 0
+        clips = torch.randint(corpus.clips, (arguments.batch // 4 if large else arguments.batch,), generator=generator)
+        clips = clips // LARGE_SHARE * LARGE_SHARE if large else clips
+        streams = draw_streams(corpus, "large" if large else "everything", clips, generator)
+        sigmas = STAGE_2_SIGMAS if large else SIGMAS
+        sigma = sigmas[torch.randint(len(sigmas), clips.shape, generator=generator)]
         chosen = clips * PROMPTS_PER_CLIP + step % PROMPTS_PER_CLIP
         with torch.no_grad():
             positive = teacher.contexts(*corpus.hidden(chosen))

@@ -1,6 +1,6 @@
 """Trains the transformer and the text connectors by flow matching on the encoded clips.
 
-python -m tools.demo_model.train_transformer --steps 2500
+python -m tools.demo_model.train_transformer --steps 5500 --threads 2
 """
 
 from __future__ import annotations
@@ -8,28 +8,33 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ltx_core_impl.components.patchifiers import VideoLatentPatchifier
 
 from .command import parse
 from .diffusion import DiffusionModel, Stream, channel_weights, draw_sigmas, velocity_losses
-from .latents import LARGE_SHARE, PROMPTS_PER_CLIP, load_latents
+from .latents import LARGE_SHARE, PROMPTS_PER_CLIP, STILLS, load_latents
 from .prompts import NEGATIVES
+from .settings import VIDEO_SCALE
 from .training import Trainer, batch_generator
-from .world import FPS, FRAMES
+from .world import FPS
 
 UNCONDITIONAL_SHARE, ISOLATED_SHARE = 0.1, 0.08
+AUDIO_LATENTS_PER_SECOND = 25
 TASKS = {
-    "everything": 0.66,
-    "large": 0.04,
+    "everything": 0.58,
+    "large": 0.08,
     "first frame": 0.1,
-    "last frame": 0.04,
-    "part": 0.04,
-    "picture of sound": 0.06,
+    "keyframe": 0.06,
+    "part": 0.05,
+    "picture of sound": 0.07,
     "sound of picture": 0.06,
 }
 """What a batch gives and what it asks for, with the share of steps."""
+KEYFRAMES = ((2,), (0, 2), (1,), (0, 1, 2))  # stills that are guides together
+LARGE_IMAGE_SHARE = 0.3  # of the large steps that are given their first frame
+LARGE_SIGMA = 0.92  # highest noise level of large clips, which only a second stage makes: it begins at 0.909375
 
 
 class Corpus:
@@ -82,23 +87,34 @@ def _keyframe_positions(positions: Tensor, count: int, frame: int) -> Tensor:
     return torch.cat([positions, guide], dim=2)
 
 
+def with_reference(stream: Stream, latent: Tensor) -> Stream:
+    """The stream with a clip of its own size ``(B, C, F, H, W)`` appended as reference."""
+    tokens = VideoLatentPatchifier().patchify(latent)
+    return Stream(
+        clean=torch.cat([stream.clean, tokens], dim=1),
+        mask=torch.cat([stream.mask, torch.zeros(*tokens.shape[:2], 1)], dim=1),
+        positions=torch.cat([stream.positions, stream.positions[:, :, : tokens.shape[1]]], dim=2),
+    )
+
+
 def draw_streams(corpus: Corpus, task: str, clips: Tensor, generator: torch.Generator) -> tuple[Stream, Stream]:
     """Both streams of a batch for a task."""
     kind, rows = ("large", clips // LARGE_SHARE) if task == "large" else ("video", clips)
     video, audio = Stream.of_video(corpus.latents[kind][rows]), Stream.of_audio(corpus.latents["audio"][clips])
     frames, cells = corpus.latents[kind].shape[2], corpus.latents[kind].shape[3] * corpus.latents[kind].shape[4]
-    if task == "first frame":
+    if task == "first frame" or (task == "large" and float(torch.rand((), generator=generator)) < LARGE_IMAGE_SHARE):
         kept = torch.zeros(len(clips), frames, dtype=torch.bool)
         kept[:, 0] = True
         video = keep_frames(video, kept, cells)
-    elif task == "last frame":
-        video = with_keyframe(video, corpus.latents["last"][clips], FRAMES - 1)
+    elif task == "keyframe":
+        for index in KEYFRAMES[int(torch.randint(len(KEYFRAMES), (), generator=generator))]:
+            video = with_keyframe(video, corpus.latents["stills"][clips, index].unsqueeze(2), STILLS[index])
     elif task == "part":
-        edge = torch.randint(1, frames, (len(clips), 1), generator=generator)
-        early = torch.rand(len(clips), 1, generator=generator) < 0.5
-        video = keep_frames(video, (torch.arange(frames) < edge) == early, cells)
-        length = audio.clean.shape[1]
-        audio = keep_frames(audio, (torch.arange(length) < edge * length // frames) == early, 1)
+        edges = torch.randint(frames, (len(clips), 2), generator=generator).sort(dim=1).values + torch.tensor([0, 1])
+        video = keep_frames(video, outside(torch.arange(frames), edges), cells)
+        starts = (edges - 1) * VIDEO_SCALE[0] + 1  # pixel frames
+        moments = (starts.clamp(min=0) / FPS * AUDIO_LATENTS_PER_SECOND).round().long()
+        audio = keep_frames(audio, outside(torch.arange(audio.clean.shape[1]), moments), 1)
     elif task == "picture of sound":
         audio = replace(audio, mask=torch.zeros_like(audio.mask))
     elif task == "sound of picture":
@@ -106,8 +122,13 @@ def draw_streams(corpus: Corpus, task: str, clips: Tensor, generator: torch.Gene
     return video, audio
 
 
+def outside(places: Tensor, edges: Tensor) -> Tensor:
+    """Which of ``places`` ``(N,)`` lie outside of ``[start, end)`` ``(B, 2)``: ``(B, N)``."""
+    return (places < edges[:, :1]) | (places >= edges[:, 1:])
+
+
 def main() -> None:
-    arguments = parse(__doc__, steps=2500, batch=16, rate=1e-2)
+    arguments = parse(__doc__, steps=5500, batch=16, rate=1e-2)
     torch.manual_seed(arguments.seed)
     model = DiffusionModel()
     corpus = Corpus(load_latents(arguments.folder))
@@ -128,7 +149,7 @@ def main() -> None:
         video, audio = velocity_losses(
             model,
             streams,
-            draw_sigmas(generator, batch),
+            draw_sigmas(generator, batch) * (LARGE_SIGMA if task == "large" else 1.0),
             text,
             generator,
             weights=weights,
@@ -137,11 +158,6 @@ def main() -> None:
         return {"video": video, "audio": audio}
 
     trainer.run(losses)
-
-
-def parameter_count(model: nn.Module) -> int:
-    """Parameters of a model."""
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 if __name__ == "__main__":
