@@ -1,11 +1,14 @@
 """Text to video with sound on a fresh machine, with a small trained model that comes with the pack.
 
     python3 tools/demo.py "a red circle moves to the left while a low tone plays"
+    python3 tools/demo.py --workflow image-to-video
     python3 tools/demo.py --serve
 
 The first call provisions a ComfyUI (see provision.py), which takes minutes; later calls start at once. The model knows
 a coloured shape on a plain ground that moves, rests, grows or bounces, and three tones (docs/demo-model.md); put the
 real files in place (README) for anything else. ``--model 2.3`` and ``--model 2.0`` take random weights: noise.
+
+With the trained model, ``--workflow NAME`` takes the graph ``demo-NAME``, which has everything it needs.
 """
 
 from __future__ import annotations
@@ -16,16 +19,19 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tools.provision import REPO, Host, ProvisionError, continue_inside, provision
 from tools.server import Event, Prompt, PromptRejected, Server, ServerError
-from tools.tiny import VERSIONS, with_demo_model, with_tiny_models
+from tools.tiny import VERSIONS, with_tiny_models
 
 DEFAULT_WORKFLOW = "text-to-video"
-DEFAULT_PROMPT = "a red circle moves to the left while a low tone plays"
+DEMO, DEMO_PREFIX = "demo", "demo-"
+TINY_SIZE = {"width": 64, "height": 64, "length": 17}
+TINY_STEPS = 10
 BAR_WIDTH = 30
 # Sound is generated in steps of 40 ms, of which the decoder leaves out the last 30 ms; more than both is an error.
 DURATION_TOLERANCE = 0.06
@@ -57,18 +63,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("prompt", nargs="?", help=f"what to show and to sound (without --serve: {DEFAULT_PROMPT!r})")
+    parser.add_argument("prompt", nargs="?", help="what to show and to sound; the graph's own words if not given")
     parser.add_argument(
         "--serve", action="store_true", help="keep the server running and say where to open the browser"
     )
     parser.add_argument("--workflow", default=DEFAULT_WORKFLOW, help="a graph of workflows/api, or the path of one")
     parser.add_argument(
-        "--model", choices=("demo", *VERSIONS), default="demo", help="the trained model, or random weights of a version"
+        "--model", choices=(DEMO, *VERSIONS), default=DEMO, help="the trained model, or random weights of a version"
     )
-    parser.add_argument("--width", type=int, default=64, help="pixels, a multiple of 32")
-    parser.add_argument("--height", type=int, default=64, help="pixels, a multiple of 32")
-    parser.add_argument("--length", type=int, default=17, help="frames, 8k + 1")
-    parser.add_argument("--steps", type=int, default=10, help="denoising steps (graphs with a scheduler)")
+    for name, meaning in (
+        ("width", "pixels, a multiple of 32"),
+        ("height", "pixels, a multiple of 32"),
+        ("length", "frames, 8k + 1"),
+        ("steps", "denoising steps (graphs with a scheduler)"),
+    ):
+        parser.add_argument(f"--{name}", type=int, help=f"{meaning}; small if not given")
     parser.add_argument("--seed", type=int, help="of the noise; the graph's own if not given")
     parser.add_argument("--port", type=int, help="of the server; a free one if not given, 8188 with --serve")
     parser.add_argument("--gpu", action="store_true", help="run on the graphics card instead of the CPU")
@@ -81,13 +90,7 @@ def _demo(host: Host, arguments: argparse.Namespace) -> int:
     print("starting the ComfyUI server ...", flush=True)
     with server:
         if arguments.prompt or not arguments.serve:
-            prompt = _prompt(arguments.workflow, arguments.prompt or DEFAULT_PROMPT, arguments.seed)
-            size = {"width": arguments.width, "height": arguments.height, "length": arguments.length}
-            if arguments.model == "demo":
-                prompt = with_demo_model(prompt, **size, steps=arguments.steps)
-            else:
-                prompt = with_tiny_models(prompt, arguments.model, **size, steps=arguments.steps)
-            print(_generate(server, prompt))
+            print(_generate(server, prompt_of(arguments)))
         if arguments.serve:
             print(f"\nComfyUI runs at {server.url} - open it in a browser and drag a file of {REPO / 'workflows'} into")
             print("the window. Ctrl-C stops the server.", flush=True)
@@ -97,25 +100,55 @@ def _demo(host: Host, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _prompt(workflow: str, text: str, seed: int | None) -> Prompt:
-    """The API graph with the prompt text (and seed) put in."""
-    path = Path(workflow) if workflow.endswith(".json") else REPO / "workflows" / "api" / f"{workflow}.json"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in (REPO / "workflows" / "api").glob("*.json")))
-        raise DemoError(f"There is no graph {path}. Known: {known}.")
-    prompt = json.loads(path.read_text())
-    positive = next(
-        (node["inputs"]["positive"][0] for node in prompt.values() if isinstance(node["inputs"].get("positive"), list)),
-        None,
-    )
-    if positive is None:
-        raise DemoError(f"{path} has no node with a positive prompt: nowhere to put the text.")
-    prompt[positive]["inputs"]["prompt"] = text
-    if seed is not None:
-        for node in prompt.values():
-            if "seed" in node["inputs"]:
-                node["inputs"]["seed"] = seed
+def prompt_of(arguments: argparse.Namespace) -> Prompt:
+    """The API graph that the command line asks for. Raises DemoError for one that is not there."""
+    prompt = json.loads(_graph_file(arguments.workflow, arguments.model).read_text("utf-8"))
+    size = {name: getattr(arguments, name) for name in ("width", "height", "length")}
+    size = {name: value for name, value in size.items() if value is not None}
+    if arguments.model != DEMO:
+        prompt = with_tiny_models(prompt, arguments.model, **TINY_SIZE | size, steps=arguments.steps or TINY_STEPS)
+    else:
+        _change(prompt, "LTX2EmptyLatents", **size)
+        _change(prompt, "LTX2Scheduler", steps=arguments.steps)
+    for node in prompt.values():
+        if "seed" in node["inputs"] and arguments.seed is not None:
+            node["inputs"]["seed"] = arguments.seed
+    if arguments.prompt is not None:
+        _positive(prompt, arguments.workflow)["prompt"] = arguments.prompt
     return prompt
+
+
+def _change(prompt: Prompt, type: str, **values: int | None) -> None:
+    """Puts values that are not None into the nodes of a type; what comes over a wire stays on it."""
+    for inputs in (node["inputs"] for node in prompt.values() if node["class_type"] == type):
+        given = {name: value for name, value in values.items() if value is not None}
+        inputs |= {name: value for name, value in given.items() if not isinstance(inputs.get(name), list)}
+
+
+def _graph_file(workflow: str, model: str) -> Path:
+    if workflow.endswith(".json"):
+        path = Path(workflow)
+        if not path.is_file():
+            raise DemoError(f"There is no file {path}.")
+        return path
+    folder = REPO / "workflows" / "api"
+    name = workflow.removeprefix(DEMO_PREFIX)
+    path = folder / f"{DEMO_PREFIX if model == DEMO else ''}{name}.json"
+    if path.is_file():
+        return path
+    known = sorted(file.stem for file in folder.glob("*.json"))
+    fitting = [one.removeprefix(DEMO_PREFIX) for one in known if one.startswith(DEMO_PREFIX) == (model == DEMO)]
+    reason = "it needs what the trained model does not have" if name in known else "it is not there"
+    raise DemoError(f"No graph {name} for this model: {reason}. Known: {', '.join(fitting)}.")
+
+
+def _positive(prompt: Prompt, workflow: str) -> dict[str, Any]:
+    """The inputs of the node that holds the positive prompt."""
+    links = (node["inputs"].get("positive") for node in prompt.values())
+    key = next((link[0] for link in links if isinstance(link, list)), None)
+    if key is None or "prompt" not in prompt[key]["inputs"]:
+        raise DemoError(f"{workflow} has no node with a positive prompt: nowhere to put the text.")
+    return prompt[key]["inputs"]
 
 
 def _generate(server: Server, prompt: Prompt) -> Path:
@@ -125,11 +158,12 @@ def _generate(server: Server, prompt: Prompt) -> Path:
     progress.end()
     if result.status != "success":
         raise DemoError(result.error or "The run was interrupted.")
-    videos = [file for file in result.files if file.suffix == ".mp4"]
-    if not videos:
-        raise DemoError("The graph ended without an MP4; it needs a Save Video node.")
-    print(f"done in {time.monotonic() - started:.1f} s: {check_video(videos[0])}")
-    return videos[0]
+    seconds = f"done in {time.monotonic() - started:.1f} s"
+    for file in result.files:
+        if file.suffix in CHECKS:
+            print(f"{seconds}: {CHECKS[file.suffix](file)}")
+            return file
+    raise DemoError("The graph ended without an MP4 or a FLAC; it needs a Save Video or Save Audio node.")
 
 
 def check_video(path: Path) -> str:
@@ -155,6 +189,21 @@ def check_video(path: Path) -> str:
             f"{frames} frames of {video.width}x{video.height} at {fps:g} fps (H.264), "
             f"{audio_seconds:.2f} s of sound at {audio.rate} Hz ({audio.codec_context.name.upper()})"
         )
+
+
+def check_sound(path: Path) -> str:
+    """Decodes a sound file and describes it. Raises DemoError when nothing is in it."""
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        samples = sum(frame.samples for frame in container.decode(stream))
+        if not samples:
+            raise DemoError(f"{path} holds no sound.")
+        return f"{samples / stream.rate:.2f} s of sound at {stream.rate} Hz ({stream.codec_context.name.upper()})"
+
+
+CHECKS = {".mp4": check_video, ".flac": check_sound}
 
 
 class Progress:

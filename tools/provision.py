@@ -4,7 +4,8 @@
 
 Which ComfyUI: the one ``COMFYUI_PATH`` names, else the one whose ``custom_nodes`` this pack lies in, else one made in
 ``.host/`` (``LTX2_HOST_DIR`` moves it). A ComfyUI that we did not make keeps its packages: nothing is installed
-into its Python; only this pack and the tiny models are linked into its folders.
+into its Python; only this pack and the tiny models are linked into its folders, and a few small files copied into its
+input folder.
 
 Running it again is cheap: what is in place is left alone. Only the standard library is used here.
 """
@@ -59,6 +60,10 @@ class Host:
         return self.comfyui / "models"
 
     @property
+    def input(self) -> Path:
+        return self.comfyui / "input"
+
+    @property
     def is_current(self) -> bool:
         """Is the interpreter that runs this line the host's own?"""
         return Path(sys.executable).absolute() == self.python.absolute()
@@ -83,7 +88,7 @@ def tiny_models() -> dict[str, Path]:
     demo = REPO / "models" / "demo"  # trained, unlike the others
     models["text_encoders/gemma-3-demo"] = demo / "gemma-3-demo"
     models["checkpoints/ltx-2.3-demo.safetensors"] = demo / "ltx-2.3-demo.safetensors"
-    models["loras/ltx-2.3-demo-distilled-lora.safetensors"] = demo / "ltx-2.3-demo-distilled-lora.safetensors"
+    models |= {f"loras/{path.name}": path for path in sorted(demo.glob("*-lora.safetensors"))}
     upscaler = "ltx-2.3-demo-spatial-upscaler-x2.safetensors"
     models[f"latent_upscale_models/{upscaler}"] = demo / upscaler
     golden_25 = REPO / "tests" / "golden25"  # LTX-2.5 is published in files of its own, sorted by ComfyUI's folders
@@ -91,8 +96,15 @@ def tiny_models() -> dict[str, Path]:
     return models
 
 
+def demo_inputs() -> list[Path]:
+    """The files that the demo graphs load, for ComfyUI's input folder."""
+    return sorted((REPO / "models" / "demo" / "inputs").glob("demo-*"))
+
+
 def provision(*, dev: bool = False) -> Host:
-    """Makes or finds the host, with this pack and the tiny models in place; with ``dev``, also what the tests need.
+    """Makes or finds the host, with this pack, the tiny models and the files of the demo graphs in place.
+
+    With ``dev``, also what the tests need.
 
     Raises ProvisionError when that is not possible.
     """
@@ -101,6 +113,7 @@ def provision(*, dev: bool = False) -> Host:
         _install_dev(host)
     _install_pack(host)
     _place_models(host)
+    _place_inputs(host)
     return host
 
 
@@ -338,6 +351,20 @@ def _place_models(host: Host) -> None:
     placed = [place for place, source in tiny_models().items() if _link(source, host.models / place)]
     if placed:
         _say(f"tiny models (for trying out and for tests) put into {host.models}: {', '.join(placed)}")
+
+
+def _place_inputs(host: Host) -> None:
+    """Copies, as uploads are: nodes refuse what a link in the input folder leads to elsewhere."""
+    placed = []
+    for source in demo_inputs():
+        target = host.input / source.name
+        is_there = target.exists() and (not host.owned or target.read_bytes() == source.read_bytes())
+        if not is_there:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            placed.append(source.name)
+    if placed:
+        _say(f"files that the demo graphs load put into {host.input}: {', '.join(placed)}")
 
 
 def _link(source: Path, target: Path) -> bool:

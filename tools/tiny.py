@@ -10,17 +10,6 @@ from tools.server import Prompt
 VERSIONS = ("2.3", "2.0")
 # The published models have 48 blocks; the tiny ones 4, and this is the block their golden cases skip.
 STG_BLOCKS = "2"
-DEMO_FRAME_RATE = 8.0
-DEMO_GUIDANCE = {
-    "preset": "custom",
-    "cfg": 3.0,
-    "stg_scale": 0.0,
-    "stg_blocks": "",
-    "rescale": 0.7,
-    "modality_scale": 1.0,
-    "skip_step": 0,
-}
-"""What docs/demo-model.md was measured with."""
 SPLIT_FILES = {
     "ltx-2.5-22b-dev-transformer-bf16": "ltx-2.5-tiny-transformer-bf16",
     "ltx-2.5-22b-distilled-transformer-bf16": "ltx-2.5-tiny-transformer-bf16",
@@ -55,31 +44,6 @@ def with_tiny_models(
         inputs = node["inputs"]
         # What comes over a wire stays on it.
         inputs |= {k: v for k, v in values.get(node["class_type"], {}).items() if not isinstance(inputs.get(k), list)}
-    return result
-
-
-def with_demo_model(prompt: Prompt, *, width: int = 64, height: int = 64, length: int = 17, steps: int = 10) -> Prompt:
-    """A copy of the prompt with the trained demo model, in the size and with the guidance it was trained for.
-
-    Its latents have another size than the published ones, so the VAEs are connected wherever sizes are asked for.
-    """
-    values: dict[str, dict[str, Any]] = {
-        "LTX2CheckpointLoader": {"checkpoint": "ltx-2.3-demo.safetensors"},
-        "LTX2LoraLoader": {"lora": "ltx-2.3-demo-distilled-lora.safetensors"},
-        "LTX2TextEncoderLoader": {"text_encoder": "gemma-3-demo"},
-        "LTX2UpscalerLoader": {"upscaler": "ltx-2.3-demo-spatial-upscaler-x2.safetensors"},
-        "LTX2EmptyLatents": {"width": width, "height": height, "length": length, "frame_rate": DEMO_FRAME_RATE},
-        "LTX2Scheduler": {"steps": steps},
-        "LTX2GuidanceParameters": DEMO_GUIDANCE,
-    }
-    result = copy.deepcopy(prompt)
-    loader = next((key for key, node in result.items() if node["class_type"] == "LTX2CheckpointLoader"), None)
-    vaes = {"video_vae": [loader, 1], "audio_vae": [loader, 2]} if loader else {}
-    for node in result.values():
-        inputs = node["inputs"]
-        inputs |= {k: v for k, v in values.get(node["class_type"], {}).items() if not isinstance(inputs.get(k), list)}
-        if node["class_type"] in ("LTX2EmptyLatents", "LTX2Sampler"):
-            inputs |= vaes
     return result
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools import provision as provisioning
-from tools.provision import DEV_REQUIREMENTS, REPO, Host, ProvisionError, provision, tiny_models
+from tools.provision import DEV_REQUIREMENTS, REPO, Host, ProvisionError, demo_inputs, provision, tiny_models
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +37,9 @@ def test_comfyui_path_wins_and_gets_pack_and_models(monkeypatch: pytest.MonkeyPa
     assert [entry.resolve() for entry in (comfyui / "custom_nodes").iterdir()] == [REPO]
     for place, source in tiny_models().items():
         assert (comfyui / "models" / place).resolve() == source.resolve()
+    assert demo_inputs()
+    for source in demo_inputs():
+        assert (comfyui / "input" / source.name).read_bytes() == source.read_bytes()
     before = sorted(comfyui.rglob("*"))
     provision()
     assert sorted(comfyui.rglob("*")) == before
@@ -53,6 +56,16 @@ def test_a_file_of_someone_else_is_kept(tmp_path: Path) -> None:
     target.write_text("theirs")
     assert not provisioning._link(REPO / "pyproject.toml", target)
     assert target.read_text() == "theirs"
+
+
+@pytest.mark.parametrize("owned", [True, False])
+def test_an_input_file_is_renewed_only_in_a_comfyui_of_ours(tmp_path: Path, owned: bool) -> None:
+    host = Host(make_comfyui(tmp_path / "host"), tmp_path / "python", owned=owned)
+    source = demo_inputs()[0]
+    host.input.mkdir()
+    (host.input / source.name).write_text("theirs")
+    provisioning._place_inputs(host)
+    assert ((host.input / source.name).read_bytes() == source.read_bytes()) is owned
 
 
 def test_a_stale_link_is_renewed(tmp_path: Path) -> None:
