@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ltx_core_impl.loader import MissingTensorsError, ShapeMismatchError, SingleGPUModelBuilder, open_checkpoint
+from ltx_core_impl.loader import (
+    ConfigError,
+    MissingTensorsError,
+    ShapeMismatchError,
+    SingleGPUModelBuilder,
+    open_checkpoint,
+)
 from ltx_core_impl.loader.tensor_file import TensorFile
 from ltx_core_impl.model.audio_vae import AudioDecoderConfigurator, AudioEncoderConfigurator, VocoderConfigurator
 from ltx_core_impl.model.transformer import LTXModelConfigurator
@@ -145,6 +151,48 @@ def test_connectors_and_projection_files(tmp_path: Path, version: str) -> None:
     )
     projection = repack(version, tmp_path / "p.safetensors", kept("text_embedding_projection"))
     assert_same(build("embeddings_processor", (connectors, projection)), expected)
+
+
+FLAGS = [
+    "caption_proj_before_connector",
+    "caption_projection_first_linear",
+    "caption_proj_input_norm",
+    "caption_projection_second_linear",
+]
+
+
+def rewritten(path: Path, version: str, change: Callable[[dict], None]) -> Path:
+    """The golden checkpoint with another ``transformer`` section."""
+    changed = config(checkpoint_path(version))
+    change(changed["transformer"])
+    save_file(load_file(checkpoint_path(version)), path, {"config": json.dumps(changed)})
+    return path
+
+
+@pytest.mark.parametrize("lost", [FLAGS[:1], FLAGS[1:], FLAGS[2:]])
+def test_flags_that_a_repack_lost_are_known_from_the_tensors(
+    tmp_path: Path, lost: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = rewritten(tmp_path / "x.safetensors", "2.3", lambda section: [section.pop(flag) for flag in lost])
+    processor = build("embeddings_processor", path)
+    assert_same(processor, build("embeddings_processor", checkpoint_path("2.3")))
+    assert lost[0] in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("version", "change"),
+    [
+        ("2.3", lambda section: [section.pop(flag) for flag in FLAGS]),  # LTX-2's config with LTX-2.3's tensors
+        ("2.0", lambda section: section.update({FLAGS[0]: True})),
+        ("2.3", lambda section: [section.pop(FLAGS[0]), section.update({FLAGS[1]: True})]),
+    ],
+)
+def test_flags_that_contradict_the_tensors_are_refused(
+    tmp_path: Path, version: str, change: Callable[[dict], None]
+) -> None:
+    path = rewritten(tmp_path / "x.safetensors", version, change)
+    with pytest.raises((MissingTensorsError, ConfigError)):
+        build("embeddings_processor", path)
 
 
 def test_vae_and_audio_files(tmp_path: Path, version: str) -> None:

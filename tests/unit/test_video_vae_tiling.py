@@ -363,3 +363,16 @@ def test_a_long_clip_streams_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) 
         del chunk
     assert position == 1593
     assert max(held) <= 64 + 8
+
+
+def test_tiles_of_one_cell_are_refused_before_anything_is_decoded_where_padding_reflects() -> None:
+    reflecting, zero = decoder("T19"), decoder("T22")
+    latent, config = latent_input(1, 8, 2, 2, 5), tiling((64, 0), None)
+    with pytest.raises(ValueError, match="tiles of at least 2 latent cells; these leave one of 1"):
+        reflecting.tiled_decode(latent, config)
+    with pytest.raises(ValueError, match="tiles of at least 2"):
+        reflecting.tiled_decode(latent.transpose(-1, -2), config)
+    assert reflecting.min_spatial_size == 2
+    assert zero.min_spatial_size == 1
+    assert sum(chunk.shape[2] for chunk in zero.tiled_decode(latent, config)) == 9
+    assert sum(chunk.shape[2] for chunk in reflecting.tiled_decode(latent, tiling((96, 32), None))) == 9

@@ -16,7 +16,7 @@ from .normalization import make_norm
 from .patchify import unpatchify
 from .resnet import BlockContext, modulated_silu
 from .statistics import PerChannelStatistics
-from .tile_plan import Tiling
+from .tile_plan import TilePlan, Tiling
 from .time_embedding import TimeEmbedding
 
 NOISE_SCALE = 0.025
@@ -121,6 +121,7 @@ class VideoDecoder(nn.Module):
         if tiling_config is None:
             return (self(whole, timestep=timestep, generator=generator) for whole in [latent])
         plan = tiling_config.decode_plan(latent.shape[2:], self.scale_factors)
+        self._check_tiles(plan)
         return stream_tiles(
             plan,
             run=lambda tile: self(latent[tile.source], timestep=timestep, generator=generator),
@@ -139,6 +140,16 @@ class VideoDecoder(nn.Module):
         modulation = self.last_scale_shift_table.to(dtype) + embedding
         shift, scale = modulation[..., None, None, None].unbind(dim=1)
         return shift, scale
+
+    def _check_tiles(self, plan: TilePlan) -> None:
+        """Before anything is decoded: without overlap the last tile of an axis may be a single cell."""
+        smallest = min(end - start for start, end in (tile.source for tile in (*plan.height, *plan.width)))
+        if smallest < self.min_spatial_size:
+            raise ValueError(
+                f"This decoder pads by reflection and needs tiles of at least {self.min_spatial_size} latent cells; "
+                f"these leave one of {smallest}. Let them overlap, or change their size by one cell "
+                f"({self.scale_factors.width} px)."
+            )
 
     def _check(self, latent: Tensor) -> None:
         if latent.ndim != 5 or latent.shape[1] != self.latent_channels or 0 in latent.shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,6 +11,8 @@ from ...model.transformer.configurator import rope_type_of
 from .embeddings_connector import Embeddings1DConnector
 from .embeddings_processor import EmbeddingsProcessor
 from .feature_extractor import FeatureExtractorV1, FeatureExtractorV2
+
+logger = logging.getLogger(__name__)
 
 # Gemma 3 12B and Gemma 4 12B: the embedding and 48 layers. Loading adopts another number from the weights.
 NUM_HIDDEN_STATES = 49
@@ -46,6 +49,14 @@ class EmbeddingsProcessorConfigurator:
             audio_connector=_audio_connector(transformer),
         )
 
+    @staticmethod
+    def complete_config(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, Any]:
+        """The config with all flags of the text projection where the tensors show it: some repacks lost a part of them.
+
+        Flags with unknown values are left for :meth:`from_config` to refuse.
+        """
+        return _with_all_flags(config, shapes)
+
 
 class VideoEmbeddingsProcessorConfigurator:
     """The same for checkpoints without an audio stream."""
@@ -57,6 +68,21 @@ class VideoEmbeddingsProcessorConfigurator:
         """Build from the whole ``config``; errors as :meth:`EmbeddingsProcessorConfigurator.from_config`."""
         transformer = config.get("transformer", {})
         return EmbeddingsProcessor(_feature_extractor(transformer), _video_connector(transformer), audio_connector=None)
+
+    @staticmethod
+    def complete_config(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, Any]:
+        """As :meth:`EmbeddingsProcessorConfigurator.complete_config`."""
+        return _with_all_flags(config, shapes)
+
+
+def _with_all_flags(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, Any]:
+    transformer = config.get("transformer", {})
+    present = [key for key in _V2_FLAGS if key in transformer]
+    missing = [key for key in _V2_FLAGS if key not in transformer]
+    if not (present and missing) or "feature_extractor.video_aggregate_embed.weight" not in shapes:
+        return config
+    logger.warning("The config lacks %s; the tensors are those of LTX-2.3 or later, which is taken.", missing)
+    return {**config, "transformer": {**{key: _V2_FLAGS[key] for key in missing}, **transformer}}
 
 
 def has_dual_projection(transformer: Mapping[str, Any]) -> bool:
