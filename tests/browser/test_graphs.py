@@ -27,7 +27,7 @@ MISSING = (
 # Where the front-end differs from the file in what follows from the rest, or in how it draws, the file is right too.
 DERIVED_NODE_KEYS = {"order", "size"}
 FRONT_END_TYPES = {"IMAGEUPLOAD", "AUDIOUPLOAD", "AUDIO_UI"}  # widgets that the front-end adds by itself
-FRONT_END_INPUTS = ("audioUI", "preview")  # its sound player and its text box; the server ignores both
+FRONT_END_INPUTS = ("audioUI", "video-preview", "preview")  # its players and its text box; the server ignores them
 SCALE = 0.8  # of screenshots
 SLOT_KEYS = ("name", "type", "link", "links", "widget", "shape")
 

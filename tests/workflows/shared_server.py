@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import checkpoint_path
-from tools.provision import is_provisioned, provision
+from tools.provision import demo_inputs, is_provisioned, provision
 from tools.server import Server
 
 # No tutorial, no banner, no map: a test's screenshot shows the graph.
@@ -28,7 +28,7 @@ BROWSER_SETTINGS = {
 
 @functools.cache
 def running_server() -> Server:
-    """The server, with folders of its own; stopped when Python ends."""
+    """The server, with folders of its own and the files of the demo graphs; stopped when Python ends."""
     if not is_provisioned():
         pytest.skip("needs a ComfyUI: python3 tools/run_tests.py makes one")
     folder = Path(tempfile.mkdtemp(prefix="ltx2-tests-"))
@@ -36,6 +36,9 @@ def running_server() -> Server:
     settings = folder / "user" / "default" / "comfy.settings.json"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps(BROWSER_SETTINGS))
+    (folder / "input").mkdir()
+    for source in demo_inputs():
+        shutil.copyfile(source, folder / "input" / source.name)
     server = Server(provision(), folder=folder, options=["--extra-model-paths-config", str(_broken_models(folder))])
     server.start()
     atexit.register(server.stop)

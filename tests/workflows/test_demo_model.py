@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -30,7 +29,7 @@ from tools.demo_model.measure import (
 )
 from tools.demo_model.world import FPS, FRAMES
 from tools.graphs_demo import GRAPHS, PREFIX
-from tools.provision import REPO, demo_inputs
+from tools.provision import REPO
 from tools.server import Prompt, Server
 
 FRAME = 1 / FPS
@@ -85,9 +84,6 @@ Show = Callable[..., Clip]
 @pytest.fixture(scope="module")
 def show(server: Server) -> Show:
     """``show("retake")`` runs a graph once; ``show(name, prompt)`` runs a changed one."""
-    folder = server.output.parent / "input"
-    for source in demo_inputs():
-        shutil.copyfile(source, folder / source.name)
 
     def run(prompt: Prompt) -> Clip:
         result = server.client.run(prompt)
