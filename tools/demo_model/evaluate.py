@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +26,7 @@ from .prompts import describe
 from .train_audio_vae import log_mel
 from .world import PITCHES, Scene, draw_scene, render_audio, render_video
 
-BATCH = 8
+BATCH, FEW = 8, 16
 
 
 def held_out_scenes(count: int, seed: int) -> list[Scene]:
@@ -79,11 +78,6 @@ def reconstruction(pipeline: DemoPipeline, scenes: Sequence[Scene]) -> Results:
     }
 
 
-def peak_memory() -> int:
-    """MB that this process has held at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
 def strip(frames: Tensor, every: int = 2, scale: int = 1) -> Image.Image:
     """Frames ``(F, H, W, 3)`` side by side."""
     row = torch.cat(list(frames[::every]), dim=1)
@@ -91,7 +85,80 @@ def strip(frames: Tensor, every: int = 2, scale: int = 1) -> Image.Image:
     return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
 
+class Evaluation:
+    """What is measured of a folder of models, and where the results go.
+
+    Args:
+        models: folder with the exported files.
+        target: folder of ``results.json`` and the sample strips; what other parts measured is kept.
+        clips: how many prompts; some measurements take the first of them.
+        seed: of scenes and prompts.
+    """
+
+    def __init__(self, models: Path, target: Path, settings: Settings, clips: int, seed: int) -> None:
+        self.models, self.target, self.settings = models, target, settings
+        self.scenes = held_out_scenes(clips, seed)
+        self.texts = prompts_of(self.scenes, seed + 1)
+        self.few = max(BATCH, clips // 4)
+        target.mkdir(parents=True, exist_ok=True)
+        self.record("settings", {"steps": settings.steps, "cfg": settings.cfg, "clips": clips})
+
+    def record(self, name: str, value: Results) -> None:
+        """Add a result to the file."""
+        path = self.target / "results.json"
+        results = json.loads(path.read_text()) if path.is_file() else {}
+        path.write_text(json.dumps(results | {name: value}, indent=1) + "\n")
+        print(name, json.dumps(value), flush=True)
+
+    def prompts(self) -> None:
+        """How well prompts are followed, with and without guidance, and by the wrong prompt."""
+        pipeline = DemoPipeline(self.models)
+        samples(pipeline, self.settings, self.target)
+        began = time.process_time()
+        self.record("prompt adherence", adherence(pipeline, self.scenes, self.texts, self.settings))
+        seconds = (time.process_time() - began) / len(self.scenes)
+        self.record("speed", {"CPU seconds per clip, one thread": round(seconds, 2)})
+        without = replace(self.settings, cfg=1.0)
+        self.record("without CFG", adherence(pipeline, self.scenes, self.texts, without))
+        rotated = [*self.texts[1 : self.few], self.texts[0]]
+        wrong = adherence(pipeline, self.scenes[: self.few], rotated, self.settings)
+        self.record("with the prompt of another scene", wrong)
+
+    def variants(self) -> None:
+        """Other settings and the distilled LoRA."""
+        first = self.scenes[: self.few], self.texts[: self.few]
+        distilled = DemoPipeline(self.models, lora=LORA)
+        self.record("distilled", adherence(distilled, *first, Settings(steps=0, cfg=1.0)))
+        pipeline = DemoPipeline(self.models)
+        self.record("with STG 1", adherence(pipeline, *first, replace(self.settings, stg=1.0)))
+        for name, modality in (("bounces", 1.0), ("bounces with modality guidance 3", 3.0)):
+            settings = replace(self.settings, modality=modality)
+            self.record(name, adherence(pipeline, *self.bounces(self.few), settings))
+
+    def abilities(self) -> None:
+        """Reconstruction, what is given, two stages, the control LoRA."""
+        pipeline = DemoPipeline(self.models)
+        scenes, texts = self.scenes, self.texts
+        self.record("reconstruction", reconstruction(pipeline, scenes[:32]))
+        for name, measure in (("image to video", image_to_video), ("keyframes", keyframes), ("retake", retake)):
+            self.record(name, measure(pipeline, scenes[:FEW], texts[:FEW], self.settings))
+        self.record("sound to picture", audio_to_video(pipeline, *self.bounces(2 * FEW), self.settings))
+        upscaler = self.models / UPSCALER
+        self.record("upscaler", upscaling(pipeline, scenes[:FEW], upscaler))
+        stages = second_stage(pipeline, scenes[: 2 * FEW], texts[: 2 * FEW], self.settings, upscaler)
+        self.record("second stage", stages)
+        controlled = DemoPipeline(self.models, lora=CONTROL)
+        self.record("control", control(controlled, scenes[: 2 * FEW], texts[: 2 * FEW], self.settings))
+
+    def bounces(self, count: int) -> tuple[list[Scene], list[str]]:
+        """The first scenes that bounce, and their prompts."""
+        pairs = [pair for pair in zip(self.scenes, self.texts, strict=True) if pair[0].motion == "bounce"][:count]
+        return [scene for scene, _ in pairs], [text for _, text in pairs]
+
+
 def main() -> None:
+    parts = [Evaluation.prompts, Evaluation.variants, Evaluation.abilities]
+    names = [part.__name__ for part in parts]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--models", type=Path, default=Path("models/demo"))
     parser.add_argument("--target", type=Path, default=Path("docs/demo-model"))
@@ -99,48 +166,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=Settings.steps)
     parser.add_argument("--cfg", type=float, default=Settings.cfg)
     parser.add_argument("--seed", type=int, default=99)
+    parser.add_argument("--parts", nargs="+", choices=names, default=names)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    arguments.target.mkdir(parents=True, exist_ok=True)
-
-    pipeline = DemoPipeline(arguments.models)
     settings = Settings(steps=arguments.steps, cfg=arguments.cfg)
-    scenes = held_out_scenes(arguments.clips, arguments.seed)
-    texts = prompts_of(scenes, arguments.seed + 1)
-    results: Results = {"settings": {"steps": settings.steps, "cfg": settings.cfg, "clips": len(scenes)}}
-
-    def record(name: str, value: Results) -> None:
-        results[name] = value
-        (arguments.target / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-        print(name, json.dumps(value), flush=True)
-
-    record("reconstruction", reconstruction(pipeline, scenes[:32]))
-    samples(pipeline, settings, arguments.target)
-    began = time.process_time()
-    record("prompt adherence", adherence(pipeline, scenes, texts, settings))
-    seconds = (time.process_time() - began) / len(scenes)
-    record("speed", {"CPU seconds per clip, one thread": round(seconds, 2), "peak memory, MB": peak_memory()})
-    fewer = max(BATCH, len(scenes) // 4)
-    record("without CFG", adherence(pipeline, scenes, texts, replace(settings, cfg=1.0)))
-    rotated = [*texts[1:fewer], texts[0]]
-    record("with the prompt of another scene", adherence(pipeline, scenes[:fewer], rotated, settings))
-    record("with STG 1", adherence(pipeline, scenes[:fewer], texts[:fewer], replace(settings, stg=1.0)))
-    bouncing = [(s, t) for s, t in zip(scenes, texts, strict=True) if s.motion == "bounce"][:fewer]
-    for name, modality in (("bounces", 1.0), ("bounces with modality guidance 3", 3.0)):
-        record(name, adherence(pipeline, *zip(*bouncing, strict=True), replace(settings, modality=modality)))
-    record("image to video", image_to_video(pipeline, scenes[:8], texts[:8], settings))
-    record("keyframes", keyframes(pipeline, scenes[:8], texts[:8], settings))
-    record("retake", retake(pipeline, scenes[:8], texts[:8], settings))
-    record("sound to picture", audio_to_video(pipeline, *zip(*bouncing, strict=True), settings))
-    if (arguments.models / UPSCALER).is_file():
-        record("upscaler", upscaling(pipeline, scenes[:8], arguments.models / UPSCALER))
-        record("second stage", second_stage(pipeline, scenes[:16], texts[:16], settings, arguments.models / UPSCALER))
-    if (arguments.models / LORA).is_file():
-        distilled = DemoPipeline(arguments.models, lora=LORA)
-        record("distilled", adherence(distilled, scenes[:fewer], texts[:fewer], Settings(steps=0, cfg=1.0)))
-    if (arguments.models / CONTROL).is_file():
-        controlled = DemoPipeline(arguments.models, lora=CONTROL)
-        record("control", control(controlled, scenes[:16], texts[:16], settings))
+    evaluation = Evaluation(arguments.models, arguments.target, settings, arguments.clips, arguments.seed)
+    for part in parts:
+        if part.__name__ in arguments.parts:
+            part(evaluation)
 
 
 SAMPLES = (

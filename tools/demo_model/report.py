@@ -20,7 +20,18 @@ TARGETS = {
 }
 """What issue 4 asks for, by measurement."""
 
-OTHERS = ("reconstruction", "image to video", "retake", "sound to picture", "upscaler", "distilled", "speed")
+OTHERS = (
+    "reconstruction",
+    "image to video",
+    "keyframes",
+    "retake",
+    "sound to picture",
+    "control",
+    "upscaler",
+    "second stage",
+    "speed",
+)
+VARIANTS = ("distilled", "with STG 1", "bounces", "bounces with modality guidance 3")
 TEMPLATE = Path(__file__).with_name("report.md")
 
 
@@ -35,19 +46,32 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def shares(measured: dict[str, Any]) -> dict[str, float]:
+    """The measured shares alone, without counts and times."""
+    return {n: v for n, v in measured.items() if not n.startswith("clips judged") and "seconds" not in n}
+
+
+def variants_table(results: dict[str, Any]) -> str:
+    """Shares of the first clips with other settings, one column for each."""
+    columns = [name for name in VARIANTS if name in results]
+    rows = []
+    for name in shares(results[columns[0]]) if columns else ():
+        cells = [shares(results[column]).get(name) for column in columns]
+        rows.append((name, *("" if cell is None else percent(cell) for cell in cells)))
+    return table(("measured", *columns), rows)
+
+
 def adherence_table(results: dict[str, Any]) -> str:
     """Every share with and without guidance, and with a wrong prompt, against its target."""
     columns = ("prompt adherence", "without CFG", "with the prompt of another scene")
     rows = []
-    for name, value in results[columns[0]].items():
-        if name.startswith("clips judged") or "seconds" in name:
-            continue
+    for name, value in shares(results[columns[0]]).items():
         others = [results.get(column, {}).get(name) for column in columns[1:]]
         target = TARGETS.get(name)
         verdict = "" if target is None else ("yes" if value >= target else f"no, {percent(target - value)} short")
         count = results[columns[0]][f"clips judged by {name}"]
-        shares = [percent(value), *("" if other is None else percent(other) for other in others)]
-        rows.append((name, str(count), *shares, "" if target is None else percent(target), verdict))
+        cells = [percent(value), *("" if other is None else percent(other) for other in others)]
+        rows.append((name, str(count), *cells, "" if target is None else percent(target), verdict))
     return table(("measured", "clips", "with CFG", "CFG off", "wrong prompt", "asked for", "reached"), rows)
 
 
@@ -67,6 +91,7 @@ def render(results: dict[str, Any]) -> str:
     return TEMPLATE.read_text().format(
         settings=", ".join(f"{name} {value}" for name, value in results["settings"].items()),
         adherence=adherence_table(results),
+        variants=variants_table(results),
         others=others,
         strips=strips,
     )

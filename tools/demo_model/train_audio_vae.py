@@ -1,6 +1,6 @@
 """Trains the audio VAE on the log-mel spectrograms of rendered sound.
 
-python -m tools.demo_model.train_audio_vae --steps 500
+python -m tools.demo_model.train_audio_vae --steps 900
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def measure_statistics(model: AudioVAE, seed: int, clips: int = 192) -> None:
 
 
 def main() -> None:
-    arguments = parse(__doc__, steps=500, batch=6, rate=1e-2)
+    arguments = parse(__doc__, steps=900, batch=6, rate=1e-2)
     torch.manual_seed(arguments.seed)
     model = AudioVAE()
     processor = make_audio_processor(model.encoder)

@@ -1,6 +1,6 @@
 """Trains the control LoRA: the outline of the shape as reference video, everything else from the prompt.
 
-python -m tools.demo_model.train_control --steps 1500
+python -m tools.demo_model.train_control --steps 900
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ METADATA = {"reference_downscale_factor": "1"}
 
 
 def main() -> None:
-    arguments = parse(__doc__, steps=1500, batch=12, rate=1e-2)
+    arguments = parse(__doc__, steps=900, batch=8, rate=1e-2)
     torch.manual_seed(arguments.seed)
     model = load_trained(arguments.folder / "transformer.safetensors", DiffusionModel())
     add_low_rank(model)

@@ -1,6 +1,6 @@
 """Trains the tiny Gemma to understand prompts: next word, and at every word what has been said so far.
 
-python -m tools.demo_model.train_text --steps 800
+python -m tools.demo_model.train_text --steps 2500
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def draw_prompt(generator: torch.Generator) -> tuple[str, dict[str, int]]:
 
 
 def main() -> None:
-    arguments = parse(__doc__, steps=800, batch=32, rate=3e-3)
+    arguments = parse(__doc__, steps=2500, batch=32, rate=3e-3)
     torch.manual_seed(arguments.seed)
     model = PromptReader()
     folder = arguments.folder / "gemma"

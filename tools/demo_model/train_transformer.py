@@ -1,6 +1,6 @@
 """Trains the transformer and the text connectors by flow matching on the encoded clips.
 
-python -m tools.demo_model.train_transformer --steps 5500 --threads 2
+python -m tools.demo_model.train_transformer --steps 3500
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def outside(places: Tensor, edges: Tensor) -> Tensor:
 
 
 def main() -> None:
-    arguments = parse(__doc__, steps=5500, batch=16, rate=1e-2)
+    arguments = parse(__doc__, steps=3500, batch=16, rate=1e-2)
     torch.manual_seed(arguments.seed)
     model = DiffusionModel()
     corpus = Corpus(load_latents(arguments.folder))

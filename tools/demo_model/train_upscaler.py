@@ -1,6 +1,6 @@
 """Trains the spatial upscaler x2: latents of a picture to latents of the picture at twice the size.
 
-python -m tools.demo_model.train_upscaler --steps 5000
+python -m tools.demo_model.train_upscaler --steps 9000
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def raw(latent: Tensor, statistics: dict[str, Tensor]) -> Tensor:
 
 
 def main() -> None:
-    arguments = parse(__doc__, steps=5000, batch=8, rate=1e-2)
+    arguments = parse(__doc__, steps=9000, batch=8, rate=1e-2)
     torch.manual_seed(arguments.seed)
     model = new_upscaler()
     latents = load_latents(arguments.folder)

@@ -1,6 +1,6 @@
 """Trains the video VAE on rendered clips, starting from principal components.
 
-python -m tools.demo_model.train_video_vae --steps 300
+python -m tools.demo_model.train_video_vae --steps 1500
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def measure_statistics(model: VideoVAE, seed: int, clips: int = 192) -> None:
 
 
 def main() -> None:
-    arguments = parse(__doc__, steps=300, batch=4, rate=4e-4)
+    arguments = parse(__doc__, steps=1500, batch=4, rate=8e-4)
     torch.manual_seed(arguments.seed)
     model = VideoVAE()
     start_from_components(model, arguments.seed)

@@ -3,7 +3,7 @@
 All tones are multiples of the mel frame rate and start at phase 0, so the waveform is a function of the spectrogram
 and plain regression does; the bandwidth extension stays silent (there is nothing above 8 kHz).
 
-    python -m tools.demo_model.train_vocoder --steps 600
+    python -m tools.demo_model.train_vocoder --steps 500
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def spectral_distance(produced: Tensor, wanted: Tensor) -> Tensor:
 
 
 def main() -> None:
-    arguments = parse(__doc__, steps=600, batch=4, rate=1e-2)
+    arguments = parse(__doc__, steps=500, batch=4, rate=1e-2)
     torch.manual_seed(arguments.seed)
     model = new_vocoder()
     for parameter in (*model.bwe_generator.parameters(), *model.mel_stft.parameters()):
