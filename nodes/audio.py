@@ -13,6 +13,7 @@ from .encoding import encoded_sound, fitted_sound
 from .geometry import AudioGeometry, audio_geometry, video_geometry
 from .handles import ComponentHandle, Mel
 from .pictures import clip_of, frame_rate_of, require_sound
+from .versions import check_latent_fits, check_made_by, latent_version
 
 CATEGORY = "LTX-2/audio"
 
@@ -67,7 +68,7 @@ class LTX2AudioVAEEncode(io.ComfyNode):
         latent = encoded_sound(sound, handle)
         if latent_frames:
             latent = latent[:, :, :latent_frames]
-        return io.NodeOutput({"samples": latent, "type": "audio"})
+        return io.NodeOutput({"samples": latent, "type": "audio", **latent_version(handle)})
 
 
 def _latent_frames(latent: Any, geometry: AudioGeometry, video_vae: ComponentHandle | None) -> int:
@@ -107,6 +108,7 @@ class LTX2AudioVAEDecode(io.ComfyNode):
     def execute(cls, audio_latent, audio_vae) -> io.NodeOutput:
         handle = require_handle(audio_vae, "audio_vae", "audio_vae")
         samples = latent_samples(audio_latent, "audio", "audio_latent")
+        check_latent_fits(audio_latent, handle, "audio_latent")
         geometry = audio_geometry(handle)
         if samples.shape[1] != geometry.channels or samples.shape[3] != geometry.mel_bins:
             raise InputError(
@@ -116,7 +118,8 @@ class LTX2AudioVAEDecode(io.ComfyNode):
         with components.audio_decoder(handle) as decoder:
             mel = decoder(components.like(samples, decoder)).float()
         rate = geometry.patchifier.sample_rate
-        return io.NodeOutput(Mel(spectrogram=mel.to(host.output_device()), sampling_rate=rate, version=handle.version))
+        made_by = latent_version(handle).get("model_version")
+        return io.NodeOutput(Mel(spectrogram=mel.to(host.output_device()), sampling_rate=rate, version=made_by))
 
 
 class LTX2Vocoder(io.ComfyNode):
@@ -140,6 +143,7 @@ class LTX2Vocoder(io.ComfyNode):
     def execute(cls, mel, vocoder) -> io.NodeOutput:
         handle = require_handle(vocoder, "vocoder", "vocoder")
         mel = require(mel, Mel, "mel", "the output of 'LTX-2 Audio VAE Decode'")
+        check_made_by(mel.version, handle, "mel")
         with components.vocoder(handle) as model:
             waveform = model(mel.spectrogram.to(components.device_of(model)))
             rate = model.output_sampling_rate

@@ -210,11 +210,14 @@ class Corrections:
 
 @dataclass(frozen=True, eq=False)
 class Mel:
-    """A log-mel spectrogram ``(B, 2, T, mel_bins)`` and the sampling rate of the sound it describes, in Hz."""
+    """A log-mel spectrogram ``(B, 2, T, mel_bins)`` and the sampling rate of the sound it describes, in Hz.
+
+    ``version`` is the model version that made it, where that is certain.
+    """
 
     spectrogram: Tensor
     sampling_rate: int
-    version: str
+    version: str | None = None
 
 
 def describe(value: Any) -> str:

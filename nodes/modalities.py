@@ -91,6 +91,7 @@ def audio_modality(
     if stream is None:
         raise InputError(f"{model.file.name} has no audio stream. Disconnect audio_latent, or load another model.")
     _check_channels("audio_latent", samples.shape[1] * samples.shape[3], stream.in_channels, model)
+    check_latent_fits(latent, model, "audio_latent")
     tools = AudioLatentTools(
         target_shape=AudioLatentShape.from_torch_shape(samples.shape),
         patchifier=audio_geometry(vae).patchifier,

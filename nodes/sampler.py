@@ -145,8 +145,8 @@ class LTX2Sampler(io.ComfyNode):
         handle = require_handle(model, "transformer", "model")
         guider = _fitting_guider(guider, handle)
         video_handle, audio_handle = optional_handle(video_vae, "video_vae"), optional_handle(audio_vae, "audio_vae")
-        if video_handle is not None:
-            check_fits_model(video_handle, handle, "video_vae")
+        for vae in filter(None, (video_handle, audio_handle)):
+            check_fits_model(vae, handle, vae.component)
         sigmas, start_seed, loop_seed = checked_sigmas(sigmas), *_seeds(noise)
         guides = guides or Guides()
         check_references(handle, guides)
@@ -182,6 +182,8 @@ class LTX2Sampler(io.ComfyNode):
         if video_result is not None:
             video_result |= {"frame_rate": video.tools.fps, **latent_version(handle)}
         audio_result = _output(states[1], audio_latent, guides.audio, "audio_latent")
+        if audio_result is not None:
+            audio_result |= latent_version(handle)
         return io.NodeOutput(video_result, audio_result, _keyframes(states[0], video_result))
 
 

@@ -27,7 +27,11 @@ def check_fits_model(handle: ComponentHandle, model: ComponentHandle, input_name
 
 def check_latent_fits(latent: dict, handle: ComponentHandle, input_name: str) -> None:
     """A latent must not have been made by another version than the component that takes it."""
-    made_by = latent.get("model_version")
+    check_made_by(latent.get("model_version"), handle, input_name)
+
+
+def check_made_by(made_by: str | None, handle: ComponentHandle, input_name: str) -> None:
+    """As :func:`check_latent_fits`, for whatever says by which version it was made; None when it is not certain."""
     if made_by and handle.versions and made_by not in handle.versions:
         raise InputError(
             f"{input_name} was made by {_named([made_by])}; {describe(handle)} is of {_named(handle.versions)}. "

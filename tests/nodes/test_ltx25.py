@@ -15,10 +15,22 @@ from ltx_core_impl.components.noisers import GaussianNoiser, seeded_generators
 from ltx_core_impl.components.schedulers import LTX2Scheduler
 from ltx_core_impl.conditioning.keyframe_slots import VideoGeneratedKeyframeSlots
 from ltx_core_impl.conditioning.rules import LTX_2_5_RULES
+from ltx_core_impl.conditioning.video_items import (
+    VideoConditionByKeyframeIndex,
+    VideoConditionByLatentIndex,
+    VideoConditionByReferenceLatent,
+)
 from ltx_core_impl.loader import SingleGPUModelBuilder
+from ltx_core_impl.media import conditioning_image
 from ltx_core_impl.model.transformer import LTXModelConfigurator, X0Model
-from ltx_core_impl.model.video_vae import AxisTiling, PerAxisTiling, VideoDecoderConfigurator, decode_video
-from ltx_core_impl.presets import DISTILLED_SIGMAS, STAGE_2_DISTILLED_SIGMAS
+from ltx_core_impl.model.video_vae import (
+    AxisTiling,
+    PerAxisTiling,
+    VideoDecoderConfigurator,
+    VideoEncoderConfigurator,
+    decode_video,
+)
+from ltx_core_impl.presets import DFR_TEMPORAL_SIGMAS, DISTILLED_SIGMAS, STAGE_2_DISTILLED_SIGMAS
 from ltx_core_impl.sampling.denoisers import GuidedDenoiser, SimpleDenoiser
 from ltx_core_impl.sampling.loops import euler_ancestral_denoising_loop
 from ltx_core_impl.sampling.stage import StageModality, denoise_stage
@@ -109,8 +121,11 @@ def sample(run: Run, **inputs: Any) -> tuple[Any, ...]:
 
 
 @cache
-def library_transformer() -> X0Model:
-    return X0Model(SingleGPUModelBuilder(LTXModelConfigurator, TRANSFORMER_25).build("cpu", torch.float32))
+def library_transformer(*loras: str) -> X0Model:
+    builder = SingleGPUModelBuilder(LTXModelConfigurator, TRANSFORMER_25)
+    for lora in loras:
+        builder = builder.lora(GOLDEN_25 / "loras" / lora, strength=1.0)
+    return X0Model(builder.build("cpu", torch.float32))
 
 
 library_stage = partial(denoise_stage, device="cpu", dtype=torch.float32)
@@ -200,6 +215,38 @@ def test_two_distilled_stages_with_keyframe_slots_are_the_librarys(run: Run) -> 
     )
     assert_close(video_2["samples"], expected.latent, tolerance=1e-4)
     assert_close(audio_2["samples"], expected_audio.latent, tolerance=1e-4)
+
+
+def test_pictures_at_the_first_and_the_last_frame_are_the_librarys(run: Run) -> None:
+    """Compressed as the version was trained with; the last one stands beside the clip."""
+    pictures = (torch.rand(2, 96, 128, 3, generator=torch.Generator().manual_seed(1)) * 255).round() / 255
+    video_latent, audio_latent = empty(run)
+    put = partial(run, "LTX2ImageGuide", video_vae=video_vae(run), video_latent=video_latent)
+    [guides] = put(image=pictures[:1])
+    [guides] = put(image=pictures[1:], frame_index=-1, strength=0.7, guides=guides)
+    video, audio, _ = sample(run, video_latent=video_latent, audio_latent=audio_latent, guides=guides)
+
+    encoder = SingleGPUModelBuilder(VideoEncoderConfigurator, GOLDEN_25 / "vae" / VIDEO_VAES["conv"])
+    encode = encoder.build("cpu", torch.float32)
+    first, last = (encode(conditioning_image(one, 64, 64, crf=18)) for one in (pictures * 255).round().byte())
+    text = golden("2.5", "text-pos")
+    video_tools, audio_tools = tools(PIXELS, LTX_2_5_RULES)
+    items = [
+        VideoConditionByLatentIndex(first, strength=1.0, latent_idx=0),
+        VideoConditionByKeyframeIndex(last, frame_idx=16, strength=0.7),
+    ]
+    expected, expected_audio = library_stage(
+        transformer=library_transformer(),
+        denoiser=SimpleDenoiser(text["video_context"], text["audio_context"]),
+        sigmas=DISTILLED_SIGMAS,
+        noiser=GaussianNoiser(seeded_generators([SEED])),
+        video=StageModality(video_tools, conditionings=items),
+        audio=StageModality(audio_tools),
+        loop=partial(euler_ancestral_denoising_loop, noise_seed=[SEED + 10000]),
+    )
+    assert_close(video["samples"], expected.latent, tolerance=1e-4)
+    assert_close(audio["samples"], expected_audio.latent, tolerance=1e-4)
+    assert_close(video["samples"][:, :, :1], first)
 
 
 def library_frames(kind: str, latent: torch.Tensor, tiling: PerAxisTiling | None, seed: int) -> torch.Tensor:
@@ -295,6 +342,40 @@ def test_slots_are_refused_twice_and_for_earlier_models(run: Run) -> None:
         sample(run, model=older, guider=guider, video_latent=video_latent, guides=guides)
 
 
+def as_frames(keyframes: dict) -> torch.Tensor:
+    """Keyframes ``(1, C, K, H, W)`` of clips of one frame each."""
+    return keyframes["samples"][:, :, 0].movedim(0, 1)[None]
+
+
+def dfr_stage(
+    sigmas: tuple[float, ...], latent: dict, items: list, loras: tuple[str, ...], seed: int, **options: Any
+) -> Any:
+    """A stage that refines a clip of 128 x 128, as library calls."""
+    frames, fps = 8 * (latent["samples"].shape[2] - 1) + 1, latent["frame_rate"]
+    video_tools, audio_tools = tools(VideoPixelShape(1, frames, 128, 128, fps), LTX_2_5_RULES)
+    audio, scale = options.pop("audio", None), sigmas[0]
+    sound = audio and StageModality(audio_tools, noise_scale=scale, initial_latent=audio["samples"])
+    text = golden("2.5", "text-pos")
+    return library_stage(
+        transformer=library_transformer(*loras),
+        denoiser=SimpleDenoiser(text["video_context"], text["audio_context"]),
+        sigmas=sigmas,
+        noiser=GaussianNoiser(seeded_generators([seed])),
+        video=StageModality(video_tools, items, initial_latent=latent["samples"], noise_scale=scale),
+        audio=sound,
+        **options,
+    )[0]
+
+
+def dfr_tile_items(clip: torch.Tensor, keyframes: dict, number: int) -> list:
+    """What guides the two tiles of 97 frames: the keyframes so far, and slots amid the segments of 48."""
+    anchors = [
+        VideoConditionByKeyframeIndex(one[None], 48 * (k + 1), 0.95) for k, one in enumerate(keyframes["samples"])
+    ]
+    nearest = [3, 9][: number + 1]
+    return [*anchors[: number + 1], VideoGeneratedKeyframeSlots([24, 72][: number + 1], clip[:, :, nearest])]
+
+
 def test_dfr_from_the_canvas_to_the_joined_clip(run: Run) -> None:
     """Two stages and one temporal round; the tiles join to a clip of the doubled rate with all keyframes."""
     length, frames, output_length = run("LTX2DFRCanvas", length=41, temporal_rounds=1)
@@ -311,8 +392,14 @@ def test_dfr_from_the_canvas_to_the_joined_clip(run: Run) -> None:
     [guides] = run("LTX2ReferenceLatentGuide", reference=video, model=detailing, video_latent=larger)
     [guides] = run("LTX2KeyframeSlots", video_latent=larger, keyframes=larger_keyframes, guides=guides)
     inputs = {"sigmas": sigmas(run, "stage 2 (3 steps)"), "solver": "euler", "guides": guides}
-    video, _, keyframes = sample(run, model=detailing, video_latent=larger, audio_latent=audio, **inputs)
+    detailed, _, keyframes = sample(run, model=detailing, video_latent=larger, audio_latent=audio, **inputs)
     assert keyframes["keyframe_frames"] == (24, 48)
+    slots = VideoGeneratedKeyframeSlots([24, 48], as_frames(larger_keyframes))
+    items = [VideoConditionByReferenceLatent(video["samples"], downscale_factor=2), slots]
+    expected = dfr_stage(STAGE_2_DISTILLED_SIGMAS, larger, items, (DISTILLED_LORA, IC_LORA), SEED, audio=audio)
+    assert_close(detailed["samples"], expected.latent, tolerance=1e-4)
+    assert_close(as_frames(keyframes), expected.generated_keyframes, tolerance=1e-4)
+    video = detailed
 
     doubled = upscaled(run, video, TEMPORAL)
     [noise] = run("LTX2LatentNoise", seed=SEED)
@@ -327,6 +414,11 @@ def test_dfr_from_the_canvas_to_the_joined_clip(run: Run) -> None:
         seeds |= {tile_noise.seed, tile_noise.loop_seed}
         inputs = {"sigmas": sigmas(run, "temporal upscale (4 steps)"), "noise": tile_noise, "eta": 0.5}
         result, _, made = sample(run, model=distilled, video_latent=tile, guides=guides, **inputs)
+        items = dfr_tile_items(doubled["samples"], keyframes, number)
+        loop = partial(euler_ancestral_denoising_loop, noise_seed=[SEED + 1000 + number], eta=0.5)
+        expected = dfr_stage(DFR_TEMPORAL_SIGMAS, tile, items, (DISTILLED_LORA,), tile_noise.seed, loop=loop)
+        assert_close(result["samples"], expected.latent, tolerance=1e-4)
+        assert_close(as_frames(made), expected.generated_keyframes, tolerance=1e-4)
         wires |= {f"tile_{number + 1}": result, f"keyframes_{number + 1}": made}
     assert len(seeds) == 4
     clip, all_keyframes, rate = run("LTX2DFRJoin", keyframes=keyframes, **wires)
@@ -425,6 +517,34 @@ def test_vaes_and_upscalers_of_another_model_are_refused(run: Run) -> None:
         run("LTX2LatentUpscale", video_latent=made, video_vae=older_vae, upscaler=upscaler)
     with pytest.raises(ValueError, match=r"upscaler is .* of LTX-2\.5; .* is LTX-2\.3"):
         run("LTX2LatentUpscale", video_latent=video_latent, video_vae=older_vae, upscaler=upscaler)
+
+
+def test_audio_vaes_and_vocoders_of_another_model_are_refused(run: Run) -> None:
+    older_vae, older_vocoder = run(
+        "LTX2CheckpointLoader", checkpoint="ltx-2.3-tiny.safetensors", precision="auto", calibration="none", lora="none"
+    )[2:4]
+    _, audio_vae, vocoder, _ = run("LTX2ComponentLoader", file=AUDIO_VAE)
+    video_latent, audio_latent = empty(run)
+    with pytest.raises(ValueError, match=r"audio_vae is .* of LTX-2\.3; .* Load the audio vae of LTX-2\.5"):
+        sample(run, video_latent=video_latent, audio_latent=audio_latent, audio_vae=older_vae)
+    sound = {"waveform": torch.zeros(1, 2, 8000), "sample_rate": 16000}
+    [encoded] = run("LTX2AudioVAEEncode", audio=sound, audio_vae=older_vae)
+    with pytest.raises(ValueError, match=r"audio_latent was made by LTX-2\.3; the transformer of .* is of LTX-2\.5"):
+        sample(run, video_latent=video_latent, audio_latent=encoded)
+    with pytest.raises(ValueError, match=r"audio_latent was made by LTX-2\.3; .* Load the audio vae of LTX-2\.3"):
+        run("LTX2AudioVAEDecode", audio_latent=encoded, audio_vae=audio_vae)
+    [mel] = run("LTX2AudioVAEDecode", audio_latent=encoded, audio_vae=older_vae)
+    assert mel.version == "2.3"
+    with pytest.raises(ValueError, match=r"mel was made by LTX-2\.3; the vocoder of .* Load the vocoder of LTX-2\.3"):
+        run("LTX2Vocoder", mel=mel, vocoder=vocoder)
+    assert run("LTX2Vocoder", mel=mel, vocoder=older_vocoder)[0]["waveform"].any()
+
+
+def test_sound_of_the_sampler_carries_the_version_that_made_it(run: Run) -> None:
+    _, audio_latent = empty(run)
+    assert "model_version" not in audio_latent
+    audio = sample(run, audio_latent=audio_latent, sigmas=torch.tensor([1.0, 0.0]), solver="euler")[1]
+    assert audio["model_version"] == "2.5"
 
 
 def test_latents_carry_the_version_that_made_them(run: Run) -> None:
