@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ltx_core_impl.model.audio_vae import AudioProcessor, resample
 from ltx_core_impl.model.audio_vae.mel import mel_band_edges, mel_filterbank
+from ltx_core_impl.model.audio_vae.resampling import sinc_filters
 from ltx_core_impl.types import Audio
 
 
@@ -110,6 +111,16 @@ def test_resampled_length(rate: int, samples: int) -> None:
     resampled = resample(waveform, rate, 16000)
     assert resampled.shape == (2, 3, math.ceil(samples * 16000 / rate))
     torch.testing.assert_close(resampled[1, 2], resample(waveform[1, 2], rate, 16000), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("rate", "target"), [(47999, 16000), (16000, 48017), (96001, 16000)])
+def test_rates_without_a_common_divisor(rate: int, target: int) -> None:
+    """Filter by filter: all at once they are gigabytes. The ends are excepted, where the signal is cut off."""
+    resampled = resample(sine(440, rate, rate // 5).repeat(2, 1), rate, target)
+    assert resampled.shape == (2, math.ceil(rate // 5 * target / rate))
+    torch.testing.assert_close(resampled[0, 50:-50], sine(440, target, resampled.shape[1])[50:-50], rtol=0, atol=1e-3)
+    filters, begin = sinc_filters(47999, 16000, 8000, 8100)
+    assert begin == 23999 and filters.shape == (100, 1, 339)
 
 
 def test_resampling_keeps_dtype_and_input() -> None:
