@@ -65,6 +65,7 @@ class GenerationPreset:
         negative_prompt: default negative prompt.
         ancestral_distilled: the distilled model's first stage uses ancestral Euler (eta 1) in place of Euler.
         rules: reference generation for conditioning.
+        distilled_lora: strength of the distilled LoRA in the first and in the second of two stages; 0 is without it.
         frames, fps, seed: length, frames per second and seed.
     """
 
@@ -78,6 +79,7 @@ class GenerationPreset:
     negative_prompt: str = _NEGATIVE_TERMS
     ancestral_distilled: bool = False
     rules: ReferenceRules = LTX_2_RULES
+    distilled_lora: tuple[float, float] = (0.0, 1.0)
     frames: int = 121
     fps: float = 24.0
     seed: int = 10
@@ -112,6 +114,7 @@ HQ_PRESET = replace(
     steps=15,
     height=544,
     width=960,
+    distilled_lora=(0.25, 0.5),
 )
 """The two-stage res_2s run; its schedule uses the token count of the first-stage latent."""
 

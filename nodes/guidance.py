@@ -18,6 +18,8 @@ PRESETS = {
     for preset in (LTX_2_PRESET, LTX_2_3_PRESET, LTX_2_5_PRESET, HQ_PRESET)
     for modality, params in (("video", preset.video_guidance), ("audio", preset.audio_guidance))
 }
+_VIDEO, _AUDIO = LTX_2_3_PRESET.video_guidance, LTX_2_3_PRESET.audio_guidance
+_BLOCKS = {preset.name: preset.video_guidance.stg_blocks[0] for preset in (LTX_2_PRESET, LTX_2_3_PRESET)}
 KINDS = {kind.name.lower(): kind for kind in PerturbationType}
 
 
@@ -42,43 +44,44 @@ class LTX2GuidanceParameters(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "cfg",
-                    default=3.0,
+                    default=_VIDEO.cfg_scale,
                     min=0.0,
                     max=100.0,
                     step=0.1,
                     tooltip="Classifier-free guidance: how far to move from the negative prompt towards the prompt. "
-                    "1 = off. Full models: 3 for video, 7 for audio; distilled models: 1.",
+                    f"1 = off. Full models: {_VIDEO.cfg_scale:g} for video, {_AUDIO.cfg_scale:g} for audio; distilled "
+                    "models: 1.",
                 ),
                 io.Float.Input(
                     "stg_scale",
-                    default=1.0,
+                    default=_VIDEO.stg_scale,
                     min=0.0,
                     max=100.0,
                     step=0.1,
                     tooltip="Spatio-temporal guidance: moves away from a pass whose self-attention is skipped in the "
-                    "STG blocks; steadier structure and motion. 0 = off, usual value 1.",
+                    f"STG blocks; steadier structure and motion. 0 = off, usual value {_VIDEO.stg_scale:g}.",
                 ),
                 io.String.Input(
                     "stg_blocks",
-                    default="28",
+                    default=str(_VIDEO.stg_blocks[0]),
                     tooltip="Transformer blocks whose self-attention the STG pass skips: numbers from 0 separated by "
-                    "commas, or 'all'. LTX-2: 29, LTX-2.3: 28.",
+                    f"commas, or 'all'. {', '.join(f'{name}: {block}' for name, block in _BLOCKS.items())}.",
                 ),
                 fraction_input(
                     "rescale",
-                    0.7,
+                    _VIDEO.rescale_scale,
                     "Pulls the guided prediction back to the contrast of the unguided one. 0 = not, 1 = fully; "
-                    "0.7 prevents over-saturation.",
+                    f"{_VIDEO.rescale_scale:g} prevents over-saturation.",
                     step=0.05,
                 ),
                 io.Float.Input(
                     "modality_scale",
-                    default=3.0,
+                    default=_VIDEO.modality_scale,
                     min=0.0,
                     max=100.0,
                     step=0.1,
                     tooltip="How strongly this modality follows the other one (lip sync, sound effects in time): moves "
-                    "away from a pass without audio-video attention. 1 = off, usual value 3.",
+                    f"away from a pass without audio-video attention. 1 = off, usual value {_VIDEO.modality_scale:g}.",
                 ),
                 skip_step_input(),
             ],
@@ -136,7 +139,7 @@ class LTX2Perturbation(io.ComfyNode):
                 ),
                 io.String.Input(
                     "blocks",
-                    default="28",
+                    default=str(_VIDEO.stg_blocks[0]),
                     tooltip="Transformer blocks to skip it in: numbers from 0 separated by commas, or 'all'.",
                 ),
                 sockets.Perturbation.Input("perturbation", optional=True, tooltip="Perturbations to add this one to."),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import NamedTuple
+
 import torch
 from comfy_api.latest import io, ui
+from torch import Tensor
 
 from ..ltx_core_impl.media import tone_mapped, write_exr
 from ..ltx_core_impl.model.video_vae.hdr import ACESCCT, logc3_decompress
@@ -16,7 +20,98 @@ from .vae_tiling import TileSizes, check_tiling
 
 CATEGORY = "LTX-2/video"
 CURVES = {"LogC3": logc3_decompress, "ACEScct": ACESCCT.to_linear}
-MAX_STOPS = 20.0
+MAX_STOPS, MAX_EVERY = 20.0, 16
+
+
+class LinearLight(NamedTuple):
+    """What is taken of decoded clips: a curve that is undone, a size, every n-th frame of each clip."""
+
+    curve: str
+    height: int
+    width: int
+    every: int
+
+    @classmethod
+    def of(cls, clips: Clips, curve: str, crop_width: int, crop_height: int, keep_every: int) -> LinearLight:
+        """A crop of 0 is the whole picture. Raises `InputError` for a crop larger than that."""
+        height, width = crop_height or clips.height, crop_width or clips.width
+        if height > clips.height or width > clips.width:
+            raise InputError(
+                f"crop_width x crop_height is {width} x {height}; the pictures are {clips.width} x {clips.height}. "
+                "Choose at most that, or 0."
+            )
+        return cls(curve, height, width, keep_every)
+
+    def frames(self, clips: Clips) -> int:
+        """How many frames of each clip are taken."""
+        return -(-clips.frames // self.every)
+
+    def of_chunk(self, chunk: Tensor, first: int) -> Tensor:
+        """Linear light ``(f, H, W, 3)`` of a chunk in log that starts at frame ``first`` of its clip."""
+        return CURVES[self.curve](chunk[-first % self.every :: self.every, : self.height, : self.width])
+
+
+def light_inputs() -> list[io.Input]:
+    """How a latent becomes linear light and its preview."""
+    return [
+        io.Combo.Input(
+            "curve",
+            options=list(CURVES),
+            default="LogC3",
+            tooltip="What the LoRA was trained in. LogC3: the HDR LoRA of LTX-2.3. ACEScct: ACES workflows of LTX-2.5.",
+        ),
+        io.Float.Input(
+            "exposure",
+            default=0.0,
+            min=-MAX_STOPS,
+            max=MAX_STOPS,
+            step=0.1,
+            tooltip="Brightness of the preview in stops (each doubles the light); the HDR pictures stay as they are.",
+        ),
+        io.Int.Input(
+            "crop_width",
+            default=0,
+            min=0,
+            max=MAX_SIDE,
+            tooltip="Width in pixels to cut the pictures back to, from the left, after a source was padded; 0 = not.",
+        ),
+        io.Int.Input(
+            "crop_height",
+            default=0,
+            min=0,
+            max=MAX_SIDE,
+            tooltip="The same for the height in pixels, from the top.",
+        ),
+    ]
+
+
+def keep_every_input() -> io.Input:
+    """Frames to take."""
+    return io.Int.Input(
+        "keep_every",
+        default=1,
+        min=1,
+        max=MAX_EVERY,
+        optional=True,
+        tooltip="1 = all frames. 2 = every second one, for the recipe's high quality: encode the source at twice its "
+        "frame rate, so that every frame comes twice.",
+    )
+
+
+def half_input() -> io.Input:
+    """Precision of EXR files."""
+    return io.Boolean.Input(
+        "half",
+        default=True,
+        tooltip="16 bit per channel, which is enough for this light; off = 32 bit, twice the size.",
+    )
+
+
+def write_frames(folder: Path, pictures: Tensor, first: int, half: bool) -> int:
+    """Write pictures as EXR files with numbers from ``first`` on; the number of the next one."""
+    for number, picture in enumerate(pictures, start=first):
+        write_exr(folder / f"frame_{number:05d}.exr", picture, half=half)
+    return first + len(pictures)
 
 
 class LTX2HDRDecode(io.ComfyNode):
@@ -33,39 +128,10 @@ class LTX2HDRDecode(io.ComfyNode):
             inputs=[
                 io.Latent.Input("video_latent", tooltip="From the sampler, with an HDR LoRA on the model."),
                 sockets.VideoVAE.Input("video_vae", tooltip="The VAE of the model that made the latent."),
-                io.Combo.Input(
-                    "curve",
-                    options=list(CURVES),
-                    default="LogC3",
-                    tooltip="What the LoRA was trained in. LogC3: the HDR LoRA of LTX-2.3. ACEScct: ACES workflows of "
-                    "LTX-2.5.",
-                ),
-                io.Float.Input(
-                    "exposure",
-                    default=0.0,
-                    min=-MAX_STOPS,
-                    max=MAX_STOPS,
-                    step=0.1,
-                    tooltip="Brightness of the preview in stops (each doubles the light); the HDR pictures stay as "
-                    "they are.",
-                ),
-                io.Int.Input(
-                    "crop_width",
-                    default=0,
-                    min=0,
-                    max=MAX_SIDE,
-                    tooltip="Width in pixels to cut the pictures back to, from the left, after a source was padded; "
-                    "0 = not.",
-                ),
-                io.Int.Input(
-                    "crop_height",
-                    default=0,
-                    min=0,
-                    max=MAX_SIDE,
-                    tooltip="The same for the height in pixels, from the top.",
-                ),
+                *light_inputs(),
                 *tiling_inputs(1280, 256, 32, 16, "decode"),
                 noise_seed_input(),
+                keep_every_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -95,21 +161,29 @@ class LTX2HDRDecode(io.ComfyNode):
         temporal_size,
         temporal_overlap,
         noise_seed,
+        keep_every=1,
     ) -> io.NodeOutput:
-        check_widgets(cls, curve=curve, exposure=exposure, crop_width=crop_width, crop_height=crop_height)
+        check_widgets(
+            cls,
+            curve=curve,
+            exposure=exposure,
+            crop_width=crop_width,
+            crop_height=crop_height,
+            keep_every=keep_every,
+        )
         clips = Clips.of(video_latent, video_vae)
-        height, width = crop_height or clips.height, crop_width or clips.width
-        if height > clips.height or width > clips.width:
-            raise InputError(
-                f"crop_width x crop_height is {width} x {height}; the pictures are {clips.width} x {clips.height}. "
-                "Choose at most that, or 0."
-            )
-        hdr = torch.empty(clips.count * clips.frames, height, width, 3, device=host.output_device())
+        light = LinearLight.of(clips, curve, crop_width, crop_height, keep_every)
+        frames = clips.count * light.frames(clips)
+        hdr = torch.empty(frames, light.height, light.width, 3, device=host.output_device())
         preview = torch.empty_like(hdr)
         sizes = TileSizes(tile_size, tile_overlap, temporal_size, temporal_overlap)
+        filled = 0
         for part, chunk in clips.decoded(sizes, noise_seed, precise=True):
-            hdr[part] = CURVES[curve](chunk[:, :height, :width])
-            preview[part] = tone_mapped(hdr[part], exposure)
+            pictures = light.of_chunk(chunk, part.start % clips.frames)
+            taken = slice(filled, filled + len(pictures))
+            hdr[taken] = pictures
+            preview[taken] = tone_mapped(hdr[taken], exposure)
+            filled = taken.stop
         return io.NodeOutput(hdr, preview)
 
 
@@ -133,11 +207,7 @@ class LTX2SaveEXR(io.ComfyNode):
                     tooltip="Name of the new folder inside ComfyUI's output folder, without number; the files in it "
                     "are frame_00000.exr, frame_00001.exr, ...",
                 ),
-                io.Boolean.Input(
-                    "half",
-                    default=True,
-                    tooltip="16 bit per channel, which is enough for this light; off = 32 bit, twice the size.",
-                ),
+                half_input(),
             ],
             outputs=[io.String.Output(display_name="folder", tooltip="Where the files are.")],
         )
@@ -149,12 +219,11 @@ class LTX2SaveEXR(io.ComfyNode):
     @classmethod
     def execute(cls, images, filename_prefix, half) -> io.NodeOutput:
         pictures = require_pictures(images, "images")
-        folder = host_files.new_folder(filename_prefix, pictures.shape[2], pictures.shape[1])
         progress = host.Progress(len(pictures))
-        for index, picture in enumerate(pictures):
-            write_exr(folder / f"frame_{index:05d}.exr", picture, half=half)
-            progress(index + 1)
-        return io.NodeOutput(str(folder), ui=ui.PreviewText(f"{len(pictures)} EXR files in {folder}"))
+        with host_files.new_folder(filename_prefix, pictures.shape[2], pictures.shape[1]) as folder:
+            for index in range(len(pictures)):
+                progress(write_frames(folder.path, pictures[index : index + 1], index, half))
+        return io.NodeOutput(str(folder.final), ui=ui.PreviewText(f"{len(pictures)} EXR files in {folder.final}"))
 
 
 NODES = [LTX2HDRDecode, LTX2SaveEXR]

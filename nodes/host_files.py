@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ _PART = ".part"
 
 
 class OutputFile(NamedTuple):
-    """A file that is being written: under ``path`` now, under ``final`` once it is whole."""
+    """A file or folder that is being written: under ``path`` now, under ``final`` once it is whole."""
 
     path: Path
     final: Path
@@ -57,12 +58,21 @@ def new_output(prefix: str, extension: str, width: int = 0, height: int = 0) -> 
         file.path.unlink(missing_ok=True)
 
 
-def new_folder(prefix: str, width: int = 0, height: int = 0) -> Path:
-    """The next free folder for a prefix, made."""
+@contextmanager
+def new_folder(prefix: str, width: int = 0, height: int = 0) -> Iterator[OutputFile]:
+    """The next free folder for a prefix, made; it gets its name when the block ends, and is removed by an error.
+
+    Raises `InputError` for a prefix that leads out of the output folder.
+    """
     parent, name, counter = _next_name(prefix, width, height)
-    folder = parent / f"{name}_{counter:05}_"
-    folder.mkdir()
-    return folder
+    final = parent / f"{name}_{counter:05}_"
+    folder = OutputFile(path=final.with_name(final.name + _PART), final=final)
+    folder.path.mkdir()
+    try:
+        yield folder
+        os.replace(folder.path, final)
+    finally:
+        shutil.rmtree(folder.path, ignore_errors=True)
 
 
 def _next_name(prefix: str, width: int, height: int) -> tuple[Path, str, int]:

@@ -10,7 +10,7 @@ from ..ltx_core_impl.conditioning.video_items import VideoConditionByKeyframeInd
 from ..ltx_core_impl.media import conditioning_image, conditioning_video, h264_round_trip
 from ..ltx_core_impl.presets import preset_for_version
 from . import sockets
-from .checks import InputError, check_frames, check_widgets, message_or_true, require_handle
+from .checks import InputError, check_frames, check_multiple, check_widgets, message_or_true, require_handle
 from .encoding import encoded_video
 from .handles import ComponentHandle, Guides
 from .inputs import fraction_input, guides_input, guides_output, target_input
@@ -35,8 +35,8 @@ class LTX2ImageGuide(io.ComfyNode):
             inputs=[
                 io.Image.Input(
                     "image",
-                    tooltip="One picture of any size; it is scaled to cover the clip and its centre is cut out. At "
-                    "frame 0 also the 8k + 1 first frames of the clip.",
+                    tooltip="One picture of any size; it is scaled to cover the clip and its centre is cut out. Also a "
+                    "piece of film: 8k + 1 pictures at frame 0, or 8k pictures at frame 1, 9, 17 ...",
                 ),
                 sockets.VideoVAE.Input("video_vae", tooltip="The VAE of the model; it encodes the picture."),
                 target_input(),
@@ -90,7 +90,7 @@ class LTX2ImageGuide(io.ComfyNode):
         replaces = frame == 0 and not as_keyframe
         _check_free(guides, frame, len(pictures), replaces, strength)
         quality = preset_for_version(handle.version).image_crf if crf == MODEL_DEFAULT else crf
-        latent = _encoded(pictures, handle, clip, quality)
+        latent = _encoded(pictures, handle, clip, quality, starts=frame == 0)
         if replaces:
             item = VideoConditionByLatentIndex(latent=latent, strength=strength, latent_idx=0)
         else:
@@ -111,16 +111,24 @@ def _frame(index: int, clip: Clip) -> int:
 
 
 def _check_length(pictures: int, frame: int, clip: Clip) -> None:
+    """A piece of film covers whole latent frames: the first one shows a single frame, every later one ``step``."""
     if pictures == 1:
         return
-    if frame != 0:
+    step = clip.scale.time
+    if frame == 0:
+        check_frames(pictures, step, "the number of pictures in image")
+    else:
+        check_multiple("the number of pictures in image", pictures, step, "frames")
+        if (frame - 1) % step:
+            before = (frame - 1) // step * step + 1
+            raise InputError(
+                f"image holds {pictures} pictures for frame {frame}; a piece of film starts at frame 0 or at {step}k + "
+                f"1. Set frame_index to {before} or {before + step}, or give one picture ('Image From Batch')."
+            )
+    if frame + pictures > clip.frames:
         raise InputError(
-            f"image holds {pictures} pictures for frame {frame}; several are a piece of film and can only start the "
-            "clip. Set frame_index to 0, or give one picture ('Image From Batch')."
+            f"image holds {pictures} pictures from frame {frame} on; the clip has only {clip.frames} frames. Use fewer."
         )
-    check_frames(pictures, clip.scale.time, "the number of pictures in image")
-    if pictures > clip.frames:
-        raise InputError(f"image holds {pictures} pictures; the clip has only {clip.frames} frames. Use fewer.")
 
 
 def _check_free(guides: Guides, frame: int, pictures: int, replaces: bool, strength: float) -> None:
@@ -140,14 +148,16 @@ def _check_free(guides: Guides, frame: int, pictures: int, replaces: bool, stren
             )
 
 
-def _encoded(pictures: Tensor, handle: ComponentHandle, clip: Clip, crf: int) -> Tensor:
+def _encoded(pictures: Tensor, handle: ComponentHandle, clip: Clip, crf: int, starts: bool) -> Tensor:
     frames = as_bytes(pictures).cpu()
     if len(frames) == 1:
-        video = conditioning_image(frames[0], clip.height, clip.width, crf)
-    else:
-        degraded = [h264_round_trip(frame, crf) for frame in frames]
-        video = conditioning_video(torch.stack(degraded), clip.height, clip.width)
-    return encoded_video(video, handle)
+        return encoded_video(conditioning_image(frames[0], clip.height, clip.width, crf), handle)
+    degraded = torch.stack([h264_round_trip(frame, crf) for frame in frames])
+    video = conditioning_video(degraded, clip.height, clip.width)
+    if starts:
+        return encoded_video(video, handle)
+    # The encoder's first latent frame is a single frame, which later ones are not: it is given away (spec 07 §6.5).
+    return encoded_video(torch.cat([video[:, :, :1], video], dim=2), handle)[:, :, 1:]
 
 
 NODES = [LTX2ImageGuide]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..ltx_core_impl.presets import LTX_2_3_PRESET
 from . import sockets
 
 MAX_SIDE, MAX_LENGTH = 16384, 16385
@@ -13,7 +14,9 @@ MAX_FRAME_RATE = 1000.0
 
 def frame_rate_input(tooltip: str) -> io.Float.Input:
     """The frame rate of a clip, typed or linked."""
-    return io.Float.Input("frame_rate", default=24.0, min=0.01, max=MAX_FRAME_RATE, step=0.01, tooltip=tooltip)
+    return io.Float.Input(
+        "frame_rate", default=LTX_2_3_PRESET.fps, min=0.01, max=MAX_FRAME_RATE, step=0.01, tooltip=tooltip
+    )
 
 
 def fraction_input(name: str, default: float, tooltip: str, step: float = 0.01) -> io.Float.Input:

@@ -15,9 +15,10 @@ from ..ltx_core_impl.conditioning.keyframe_slots import (
     keyframes_as_clips,
     spread_keyframes,
 )
-from ..ltx_core_impl.conditioning.video_items import VideoConditionByReferenceLatent
+from ..ltx_core_impl.conditioning.video_items import VideoConditionByKeyframeIndex, VideoConditionByReferenceLatent
 from . import sockets
 from .checks import InputError, check_widgets, latent_samples, message_or_true, optional_handle, require_handle
+from .geometry import video_geometry
 from .handles import Guides, describe
 from .inputs import (
     guides_input,
@@ -31,7 +32,7 @@ from .pictures import Clip, clip_of
 from .reference import reference_factors
 
 CATEGORY = "LTX-2/guides"
-MAX_COUNT = 64
+MAX_COUNT, MAX_LATENTS = 64, 2048
 FRAMES = "keyframe_frames"
 """Key of a LATENT dict: which frame of its clip each keyframe is."""
 
@@ -130,13 +131,24 @@ class LTX2ReferenceLatentGuide(io.ComfyNode):
             display_name="LTX-2 Reference Latent Guide",
             category=CATEGORY,
             description="Shows an IC-LoRA the latent of an earlier stage as its reference video, without decoding and "
-            "encoding it: for the detailing LoRA of LTX-2.5 the first stage's clip, half as large.",
+            "encoding it: for the detailing LoRA of LTX-2.5 the first stage's clip, half as large. With latent_index "
+            "a latent becomes a piece of film before or inside the clip.",
             inputs=[
                 io.Latent.Input("reference", tooltip="The latent to follow, for example the first stage's result."),
                 ic_lora_model_input(),
                 target_input("size"),
                 reference_strength_input(),
                 guides_input(),
+                io.Int.Input(
+                    "latent_index",
+                    default=0,
+                    min=-MAX_LATENTS,
+                    max=MAX_LATENTS,
+                    optional=True,
+                    tooltip="Latent frame at which the reference starts: 0 = with the clip, as IC-LoRAs want it. Below "
+                    "0 it lies before the clip, as something seen earlier, for every window of a long one; above 0 it "
+                    "is a piece of film inside it.",
+                ),
             ],
             outputs=[guides_output()],
         )
@@ -146,11 +158,14 @@ class LTX2ReferenceLatentGuide(io.ComfyNode):
         return message_or_true(lambda: check_widgets(cls, strength=strength))
 
     @classmethod
-    def execute(cls, reference, model, video_latent, strength, guides=None) -> io.NodeOutput:
+    def execute(cls, reference, model, video_latent, strength, guides=None, latent_index=0) -> io.NodeOutput:
         handle = require_handle(model, "transformer", "model")
-        check_widgets(cls, strength=strength)
+        check_widgets(cls, strength=strength, latent_index=latent_index)
         samples = latent_samples(reference, "video", "reference")
         target = latent_samples(video_latent, "video", "video_latent")
+        guides = guides or Guides()
+        if latent_index:
+            return io.NodeOutput(guides.with_video(_film_at(samples, target, latent_index, strength)))
         factor, stride = reference_factors(handle)
         wanted = tuple(side / factor for side in target.shape[-2:])
         if tuple(samples.shape[-2:]) != wanted:
@@ -162,7 +177,24 @@ class LTX2ReferenceLatentGuide(io.ComfyNode):
         item = VideoConditionByReferenceLatent(
             latent=samples, downscale_factor=factor, temporal_scale_factor=stride, strength=strength
         )
-        return io.NodeOutput((guides or Guides()).with_video(item))
+        return io.NodeOutput(guides.with_video(item))
+
+
+def _film_at(samples: Tensor, target: Tensor, index: int, strength: float) -> VideoConditionByKeyframeIndex:
+    """A latent as a piece of film that starts at another latent frame than the first, also before the clip."""
+    if samples.shape[-2:] != target.shape[-2:]:
+        raise InputError(
+            f"latent_index is {index}: the reference is a piece of film of the clip's own size, {target.shape[-1]} x "
+            f"{target.shape[-2]} latent cells; it has {samples.shape[-1]} x {samples.shape[-2]}."
+        )
+    if index + samples.shape[2] > target.shape[2]:
+        raise InputError(
+            f"reference has {samples.shape[2]} latent frames from latent_index {index} on; the clip has "
+            f"{target.shape[2]}. Use a smaller index, or cut the reference."
+        )
+    step = video_geometry(None).scale.time
+    frame = step * index if index < 0 else 1 + step * (index - 1)
+    return VideoConditionByKeyframeIndex(samples, frame, strength, num_pixel_frames=step * samples.shape[2])
 
 
 def parse_frames(text: str) -> tuple[int, ...]:

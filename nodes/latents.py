@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from ..ltx_core_impl.components.noisers import Generators, seeded_generators
+from ..ltx_core_impl.presets import LTX_2_3_PRESET
 from ..ltx_core_impl.types import VideoPixelShape
 from . import host, sockets
 from .checks import (
@@ -41,7 +42,7 @@ class LTX2EmptyLatents(io.ComfyNode):
             inputs=[
                 io.Int.Input(
                     "width",
-                    default=768,
+                    default=LTX_2_3_PRESET.width,
                     min=0,  # the browser rounds to whole steps from here
                     max=MAX_SIDE,
                     step=32,
@@ -50,7 +51,7 @@ class LTX2EmptyLatents(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "height",
-                    default=512,
+                    default=LTX_2_3_PRESET.height,
                     min=0,  # the browser rounds to whole steps from here
                     max=MAX_SIDE,
                     step=32,
@@ -58,7 +59,7 @@ class LTX2EmptyLatents(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "length",
-                    default=121,
+                    default=LTX_2_3_PRESET.frames,
                     min=1,
                     max=MAX_LENGTH,
                     step=8,
@@ -178,7 +179,7 @@ class LTX2LatentNoise(io.ComfyNode):
             inputs=[
                 io.Int.Input(
                     "seed",
-                    default=10,
+                    default=LTX_2_3_PRESET.seed,
                     min=0,
                     max=MAX_SEED,
                     control_after_generate=True,

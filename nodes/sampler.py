@@ -15,11 +15,12 @@ from ..ltx_core_impl.presets import ANCESTRAL_SEED_OFFSET
 from ..ltx_core_impl.sampling.loops import States
 from ..ltx_core_impl.sampling.stage import StageModality, denoise_stage
 from ..ltx_core_impl.sampling.validation import checked_sigmas
-from ..ltx_core_impl.types import LatentState
+from ..ltx_core_impl.types import LatentState, VideoPixelShape
 from . import components, host, sockets
 from .checks import InputError, check_widgets, message_or_true, optional_handle, require, require_handle
 from .corrections import require_corrections
 from .denoising import Denoising, Tools, largest_part
+from .geometry import AudioGeometry, audio_geometry
 from .handles import Guider, Guides, ModelHandle, Windows
 from .inputs import unusual_audio_vae_input
 from .keyframes import keyframes_latent
@@ -154,6 +155,7 @@ class LTX2Sampler(io.ComfyNode):
         video = video_modality(video_latent, handle, video_handle, frame_rate, start, guides)
         audio = audio_modality(audio_latent, handle, audio_handle, start, guides)
         batch = _batch_size(video, audio)
+        _check_durations(video, audio, audio_geometry(audio_handle))
         windows = _fitting_windows(windows, video, handle, sigmas)
 
         row = components.bytes_per_row(handle, largest_part(windows, video), audio)
@@ -239,6 +241,21 @@ def _batch_size(video: StageModality | None, audio: StageModality | None) -> int
             f"{audio.tools.target_shape.batch}. Make both with the same 'LTX-2 Empty Latents'."
         )
     return sizes.pop()
+
+
+def _check_durations(video: StageModality | None, audio: StageModality | None, geometry: AudioGeometry) -> None:
+    """Sound lasts as long as its picture; one latent more or less is what core nodes make of it."""
+    if video is None or audio is None:
+        return
+    tools, found = video.tools, audio.tools.target_shape.frames
+    frames = tools.target_shape.upscale(tools.scale_factors).frames
+    needed = geometry.latent_shape(VideoPixelShape(batch=1, frames=frames, height=1, width=1, fps=tools.fps)).frames
+    if abs(found - needed) > 1:
+        raise InputError(
+            f"audio_latent has {found} frames, but video_latent lasts {frames / tools.fps:.2f} s (at "
+            f"{tools.fps:g} per second), which is {needed}. Make both with the same 'LTX-2 Empty Latents', or connect "
+            "video_latent to fit_to of 'LTX-2 Audio VAE Encode'."
+        )
 
 
 # Running

@@ -10,9 +10,12 @@ from ..ltx_core_impl.presets import (
     DFR_TEMPORAL_SIGMAS,
     DISTILLED_SIGMAS,
     HDR_STAGE_2_SIGMAS,
+    LTX_2_3_PRESET,
+    LTX_2_PRESET,
     STAGE_2_DISTILLED_SIGMAS,
 )
-from .checks import InputError, check_widgets, latent_samples, message_or_true
+from ..ltx_core_impl.sampling.validation import checked_sigmas
+from .checks import InputError, check_widgets, latent_samples, message_or_true, parse_numbers
 
 CATEGORY = "LTX-2/sampling"
 MAX_STEPS = 1000
@@ -30,8 +33,8 @@ def _steps_input(default: int) -> io.Int.Input:
         default=default,
         min=1,
         max=MAX_STEPS,
-        tooltip="Number of denoising steps. Full models: 40 for LTX-2, 30 for LTX-2.3. More steps cost time in "
-        "proportion. For distilled models use 'LTX-2 Distilled Sigmas' instead.",
+        tooltip=f"Number of denoising steps. Full models: {LTX_2_PRESET.steps} for LTX-2, {LTX_2_3_PRESET.steps} for "
+        "LTX-2.3. More steps cost time in proportion. For distilled models use 'LTX-2 Distilled Sigmas' instead.",
     )
 
 
@@ -47,7 +50,7 @@ class LTX2SchedulerNode(io.ComfyNode):
             description="Sigmas for the full (dev) models: a shifted linear schedule whose last value before 0 is "
             "stretched to a chosen level.",
             inputs=[
-                _steps_input(30),
+                _steps_input(LTX_2_3_PRESET.steps),
                 io.Float.Input(
                     "max_shift",
                     default=2.05,
@@ -182,7 +185,7 @@ class LTX2BetaSchedulerNode(io.ComfyNode):
             description="Sigmas at the quantiles of a beta distribution. Duplicate levels are dropped, so there may be "
             "fewer steps than asked.",
             inputs=[
-                _steps_input(30),
+                _steps_input(LTX_2_3_PRESET.steps),
                 io.Float.Input(
                     "alpha", default=0.6, min=0.05, max=50.0, step=0.05, tooltip=tooltip.format("low-noise")
                 ),
@@ -216,15 +219,32 @@ class LTX2DistilledSigmas(io.ComfyNode):
                     default=next(iter(SIGMA_LISTS)),
                     tooltip="Stage 1 denoises from pure noise in 8 steps; stage 2 refines an upscaled latent in 3 "
                     "steps from sigma 0.909375.",
-                )
+                ),
+                io.String.Input(
+                    "typed",
+                    default="",
+                    optional=True,
+                    tooltip="A list of your own in place of the schedule: falling numbers from 1 to 0, separated by "
+                    "commas. Published graphs for LTX-2.3 have 0.85, 0.725, 0.4219, 0 in stage 2.",
+                ),
             ],
             outputs=[io.Sigmas.Output(display_name="sigmas", tooltip="The list, ending in 0.")],
         )
 
     @classmethod
-    def execute(cls, schedule) -> io.NodeOutput:
+    def validate_inputs(cls, schedule, typed="") -> bool | str:
+        return message_or_true(lambda: cls._check(schedule, typed))
+
+    @classmethod
+    def _check(cls, schedule: str | None, typed: str | None) -> torch.Tensor | None:
+        """The typed list; None without."""
         check_widgets(cls, schedule=schedule)
-        return io.NodeOutput(torch.tensor(SIGMA_LISTS[schedule]))
+        return checked_sigmas(parse_numbers("typed", typed)) if typed and typed.strip() else None
+
+    @classmethod
+    def execute(cls, schedule, typed="") -> io.NodeOutput:
+        own = cls._check(schedule, typed)
+        return io.NodeOutput(torch.tensor(SIGMA_LISTS[schedule]) if own is None else own)
 
 
 NODES = [LTX2SchedulerNode, LTX2LinearQuadraticSchedulerNode, LTX2BetaSchedulerNode, LTX2DistilledSigmas]

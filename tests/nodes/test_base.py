@@ -90,6 +90,9 @@ RELEASED = {
     "LTX2HDRDecode": "video_latent video_vae curve exposure crop_width crop_height tile_size tile_overlap "
     "temporal_size temporal_overlap noise_seed",
     "LTX2SaveEXR": "images filename_prefix half",
+    "LTX2SaveHDR": "video_latent video_vae filename_prefix curve exposure crop_width crop_height half tile_size "
+    "tile_overlap temporal_size temporal_overlap noise_seed keep_every audio",
+    "LTX2PyramidBlend": "images source mask levels",
     "LTX2DFRCanvas": "length temporal_rounds",
     "LTX2DFRTile": "video_latent keyframes noise temporal_round tile anchor_strength guides video_vae",
     "LTX2DFRJoin": "keyframes tile_1 keyframes_1 tile_2 keyframes_2 tile_3 keyframes_3 tile_4 keyframes_4",
@@ -297,6 +300,7 @@ def test_a_masked_part_is_kept(run: Run, loaded: Any) -> None:
         ({"video_latent": {"samples": torch.zeros(1, 16, 3, 2, 3), "frame_rate": FPS}}, ["16 channels", "128"]),
         ({"video_latent": {"samples": torch.zeros(1, 8, 17, 16)}}, ["video latent", "(1, 8, 17, 16)"]),
         ({"audio_latent": {"samples": torch.zeros(2, 8, 17, 16)}}, ["batch of 1", "2"]),
+        ({"audio_latent": {"samples": torch.zeros(1, 8, 20, 16)}}, ["20 frames", "0.68 s", "is 17", "fit_to"]),
         ({"sigmas": torch.tensor([0.5, 0.9, 0.0])}, ["descend", "0.9"]),
         ({"sigmas": torch.tensor([1.0])}, ["at least 2"]),
         ({"noise": object()}, ["LTX-2 Latent Noise"]),

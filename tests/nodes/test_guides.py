@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ltx_core_impl.conditioning import VideoLatentTools
 from ltx_core_impl.media import conditioning_image
+from ltx_core_impl.types import VideoLatentShape, VideoPixelShape
 
 Run = Callable[..., tuple[Any, ...]]
 WIDTH, HEIGHT, FRAMES, FPS = 64, 64, 17, 24.0
@@ -86,6 +89,24 @@ def refused(words: list[str], call: Callable[[], Any]) -> None:
     assert [word for word in words if word not in str(refusal.value)] == [], str(refusal.value)
 
 
+def test_a_latent_may_be_film_before_or_inside_the_clip(tiny: Setup) -> None:
+    given = torch.randn(1, 128, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    wires = {"reference": {"samples": given, "type": "video"}, "model": tiny.model, "video_latent": tiny.video}
+    results = [tiny.sample()[0]["samples"]]
+    for index, start in ((-1, -8), (1, 1), (2, 9)):
+        [guides] = tiny.run("LTX2ReferenceLatentGuide", latent_index=index, **wires)
+        [item] = guides.video
+        assert (item.frame_idx, item.num_pixel_frames) == (start, 8)
+        results.append(tiny.sample(guides=guides)[0]["samples"])
+    assert min((one - two).abs().mean() for one, two in combinations(results, 2)) > 1e-4
+    refused(
+        ["1 latent frames", "latent_index 3", "has 3"],
+        lambda: tiny.run("LTX2ReferenceLatentGuide", latent_index=3, **wires),
+    )
+    wires["reference"] = {"samples": given[..., :1], "type": "video"}
+    refused(["clip's own size", "1 x 2"], lambda: tiny.run("LTX2ReferenceLatentGuide", latent_index=-1, **wires))
+
+
 # Images
 
 
@@ -136,6 +157,22 @@ def test_the_first_frames_of_a_film_may_start_the_clip(tiny: Setup) -> None:
     torch.testing.assert_close(video[:, :, :2], guides.video[0].latent)
 
 
+def test_a_piece_of_film_may_stand_later(tiny: Setup) -> None:
+    """It covers the cells of the clip's own latent frames, and nothing of it is lost to the encoder's first frame."""
+    film = picture(2, HEIGHT, WIDTH, count=8)
+    [item] = tiny.guide(film, frame_index=-8, crf=0).video
+    [whole] = tiny.guide(torch.cat([film[:1], film]), crf=0).video
+    torch.testing.assert_close(item.keyframes, whole.latent[:, :, 1:])
+    pixels = VideoPixelShape(batch=1, frames=FRAMES, height=HEIGHT, width=WIDTH, fps=FPS)
+    tools = VideoLatentTools(VideoLatentShape.from_pixel_shape(pixels), fps=FPS)
+    state = item.apply_to(tools.create_initial_state("cpu", torch.float32), tools)
+    assert torch.equal(state.positions[:, :, 12:], state.positions[:, :, 8:12])
+    free, guided = tiny.sample(), tiny.sample(guides=tiny.guide(film, frame_index=-8))
+    assert guided[0]["samples"].shape == free[0]["samples"].shape
+    assert (guided[0]["samples"] - free[0]["samples"]).abs().mean() > 1e-3
+    refused(["claim frame 9"], lambda: tiny.guide(film, frame_index=9, guides=tiny.guide(film, frame_index=-8)))
+
+
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
@@ -145,7 +182,9 @@ def test_the_first_frames_of_a_film_may_start_the_clip(tiny: Setup) -> None:
         ({"crf": 52}, ["crf", "51"]),
         ({"image": torch.rand(2, 8, 8, 3)}, ["1 or 9"]),
         ({"image": torch.rand(25, 8, 8, 3)}, ["25 pictures", "17 frames"]),
-        ({"image": torch.rand(9, 8, 8, 3), "frame_index": 3}, ["9 pictures", "frame 3", "Image From Batch"]),
+        ({"image": torch.rand(9, 8, 8, 3), "frame_index": 3}, ["is 9", "8 or 16"]),
+        ({"image": torch.rand(8, 8, 8, 3), "frame_index": 3}, ["8 pictures", "frame 3", "1 or 9", "Image From Batch"]),
+        ({"image": torch.rand(16, 8, 8, 3), "frame_index": 9}, ["16 pictures from frame 9", "17 frames"]),
         ({"image": torch.rand(1, 8, 8, 2)}, ["image needs pictures", "(1, 8, 8, 2)"]),
         ({"image": torch.rand(0, 8, 8, 3)}, ["image needs pictures"]),
         ({"video_latent": {"samples": torch.zeros(1, 8, 17, 16), "type": "audio"}}, ["video latent"]),

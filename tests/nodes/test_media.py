@@ -324,6 +324,54 @@ def test_hdr_pictures_are_the_decoded_log_curve(run: Run, models: SimpleNamespac
         run("LTX2SaveEXR", images=hdr, filename_prefix="../hdr")
 
 
+def test_hdr_files_are_written_chunk_by_chunk(
+    run: Run, models: SimpleNamespace, folders: SimpleNamespace, pack: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules[f"{pack.__name__}.nodes.save_hdr"]
+    video = latent(batch=2, frames=5)
+    options = {"video_latent": video, "video_vae": models.video_vae, "exposure": 1.0, "keep_every": 2}
+    options |= {"crop_width": 91, "crop_height": 60, **TILES}
+    hdr, preview = run("LTX2HDRDecode", **options)
+    every, _ = run("LTX2HDRDecode", **(options | {"keep_every": 1}))
+    frames = [*range(0, 33, 2)]
+    torch.testing.assert_close(hdr, every[frames + [33 + frame for frame in frames]])
+
+    sizes: list[int] = []
+    write = module.write_frames
+    monkeypatch.setattr(module, "write_frames", lambda *given: sizes.append(len(given[1])) or write(*given))
+    folder, film = run("LTX2SaveHDR", half=False, audio=sound(0.2), **options)
+    assert sum(sizes) == 34 and max(sizes) < 17
+    assert sorted(path.name for path in (folders.output / "hdr").iterdir()) == ["LTX-2_00001_", "LTX-2_00002_"]
+    names = sorted(path.name for path in Path(folder).iterdir())
+    assert names == [*(f"frame_{index:05d}.exr" for index in range(17)), "preview.mp4"]
+    with av.open(str(Path(folder) / "frame_00016.exr")) as container:
+        written = next(container.decode(video=0)).to_ndarray()
+    np.testing.assert_array_equal(written, hdr[33].numpy())
+    info = probe_video(Path(folder) / "preview.mp4")
+    assert (info.frames, info.width, info.height) == (17, 90, 60)
+    assert info.fps == Fraction(12000, 1001)
+    shown = torch.cat(list(read_frames(Path(folder) / "preview.mp4"))).float() / 255
+    # Colour is stored for 2 x 2 pixels.
+    quads = [torch.nn.functional.avg_pool2d(one.movedim(-1, 1), 2) for one in (shown, preview[17:, :, :90])]
+    assert (quads[0] - quads[1]).abs().mean() < 0.05
+    assert film.get_dimensions() == (90, 60)
+
+
+def test_an_interrupted_sequence_leaves_no_folder(
+    run: Run, models: SimpleNamespace, folders: SimpleNamespace, pack: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> int:
+        raise RuntimeError("stopped")
+
+    for name in ("hdr", "save_hdr"):
+        monkeypatch.setattr(sys.modules[f"{pack.__name__}.nodes.{name}"], "write_frames", fail)
+    with pytest.raises(RuntimeError, match="stopped"):
+        run("LTX2SaveHDR", video_latent=latent(), video_vae=models.video_vae)
+    with pytest.raises(RuntimeError, match="stopped"):
+        run("LTX2SaveEXR", images=torch.rand(2, 8, 8, 3))
+    assert list((folders.output / "hdr").iterdir()) == []
+
+
 # Prompts
 
 

@@ -209,6 +209,23 @@ def test_green_is_laid_over_the_masked_part(tiny: Setup) -> None:
     refused(["2 frames", "3"], lambda: tiny.run("LTX2InpaintFill", images=images, mask=torch.ones(2, 8, 8)))
 
 
+def test_a_pyramid_blend_lays_new_pictures_over_the_source(tiny: Setup) -> None:
+    new, source = torch.full((3, 64, 64, 3), 0.8), torch.full((4, 64, 64, 3), 0.2)
+    mask = torch.zeros(4, 32, 32)
+    mask[:, :, :16] = 1
+    [blended] = tiny.run("LTX2PyramidBlend", images=new, source=source, mask=mask, levels=2)
+    assert blended.shape == new.shape
+    torch.testing.assert_close(
+        blended[:, :, [0, 63]], torch.tensor([0.8, 0.2])[None, None, :, None].expand(3, 64, 2, 3)
+    )
+    assert ((blended > 0.3) & (blended < 0.7)).any()
+    wider = torch.rand(3, 64, 96, 3)
+    refused(["64 x 64", "96 x 64"], lambda: tiny.run("LTX2PyramidBlend", images=new, source=wider, mask=mask))
+    two = torch.ones(2, 8, 8)
+    refused(["2 frames", "3"], lambda: tiny.run("LTX2PyramidBlend", images=new, source=source, mask=two))
+    refused(["levels"], lambda: tiny.run("LTX2PyramidBlend", images=new, source=source, mask=two, levels=13))
+
+
 # Fitting and extending
 
 

@@ -32,6 +32,17 @@ def parts(tiny: Setup, first: dict[str, Any], second: dict[str, Any]) -> tuple[A
     return tiny.sample(**({"sigmas": sigmas[CUT:], "noise": noise_off(), **latents} | second))
 
 
+def test_a_list_of_ones_own(tiny: Setup) -> None:
+    [sigmas] = tiny.run("LTX2DistilledSigmas", typed=" 0.85, 0.7250, 0.4219, 0.0 ")
+    assert torch.equal(sigmas, torch.tensor([0.85, 0.725, 0.4219, 0.0]))  # spec 07 §13.2
+    assert len(tiny.run("LTX2DistilledSigmas", typed=" ")[0]) == 9
+    node = tiny.nodes["LTX2DistilledSigmas"]
+    for typed, words in (("0.5, 0.9", "must descend"), ("2, 0", "between 0 and 1"), ("one", "typed is 'one'")):
+        refused([words], lambda typed=typed: tiny.run("LTX2DistilledSigmas", typed=typed))
+        assert words in node.validate_inputs("stage 2 (3 steps)", typed)
+    assert node.validate_inputs(None, None) is True
+
+
 @pytest.mark.parametrize("solver", ["euler", "euler_cfg_pp"])
 def test_two_parts_are_the_whole(tiny: Setup, solver: str) -> None:
     guides = tiny.guide(picture(1), strength=0.6)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ltx_core_impl.presets import LTX_2_3_PRESET, LTX_2_5_PRESET
+from ltx_core_impl.presets import HQ_PRESET, LTX_2_3_PRESET, LTX_2_5_PRESET
 from tools.graph import Graph, GraphError, api_prompt, check_graph, input_slots
 from tools.graph_parts import NEGATIVE
 from tools.graphs_ltx25 import NEGATIVE_25
-from tools.workflows import ui_graph
+from tools.workflows import all_graphs, ui_graph
 
 
 def node_info(name: str, inputs: dict[str, list[Any]], outputs: dict[str, str], optional: Any = ()) -> dict[str, Any]:
@@ -143,6 +143,39 @@ def test_the_upload_button_follows_the_required_inputs() -> None:
         graph.node("Mask", image="a.png")
     ui = ui_graph(graph, {"Mask": node_info("Mask", inputs, {"mask": "MASK"}, {"invert": ["BOOLEAN", {}]})})
     assert ui["nodes"][0]["widgets_values"] == ["a.png", "red", "image", False]
+
+
+FULL_MODEL = {  # graph: its preset, the modalities that it guides
+    "text-to-video": (LTX_2_3_PRESET, 2),
+    "image-to-video": (LTX_2_3_PRESET, 2),
+    "two-stage": (LTX_2_3_PRESET, 2),
+    "keyframe-interpolation": (LTX_2_3_PRESET, 2),
+    "audio-to-video": (LTX_2_3_PRESET, 1),
+    "two-stage-hq": (HQ_PRESET, 2),
+    "ltx-2.5-text-to-video": (LTX_2_5_PRESET, 2),
+}
+
+
+@pytest.mark.parametrize("name", FULL_MODEL)
+def test_the_graphs_of_full_models_have_the_numbers_of_their_presets(name: str) -> None:
+    """The graphs are built without PyTorch, so their numbers cannot be imported from the library."""
+    preset, guided = FULL_MODEL[name]
+    [graph] = [one for one in all_graphs() if one.name == name]
+
+    def inputs(type: str, title: str = "") -> list[dict[str, Any]]:
+        return [one.inputs for one in graph.nodes if one.type == type and (one.title or "").startswith(title)]
+
+    [clip], [schedule] = inputs("LTX2EmptyLatents"), inputs("LTX2Scheduler")
+    size = {"width": preset.width, "height": preset.height, "length": preset.frames, "frame_rate": preset.fps}
+    assert size.items() <= clip.items()
+    assert schedule["steps"] == preset.steps
+    assert ("latent" in schedule) == (preset is HQ_PRESET)
+    chosen = [one["preset"] for one in inputs("LTX2GuidanceParameters")]
+    assert chosen == [f"{preset.name} video", f"{preset.name} audio"][:guided]
+    strengths = [one["strength"] for one in inputs("LTX2LoraLoader", "Distilled LoRA")]
+    assert strengths in ([], [one for one in preset.distilled_lora if one])
+    assert all(one.get("seed", preset.seed) == preset.seed for one in inputs("LTX2LatentNoise")[:1])
+    assert all(one.get("crf", -1) == -1 and one.get("strength", 1.0) == 1.0 for one in inputs("LTX2ImageGuide"))
 
 
 def test_the_negative_prompts_of_the_graphs_are_those_of_the_presets() -> None:
