@@ -64,7 +64,8 @@ def hdr() -> Graph:
         "- **Video**: its picture is mirrored at the right and the bottom up to multiples of 64, and cut back at the "
         "end. Both sizes must be set: full, and half.\n"
         "- **EXR files**: linear light in Rec.709; 1 is white, highlights reach about 55.\n"
-        "- **exposure** brightens the preview only. For clips of more than 161 frames add 'LTX-2 Context Windows'."
+        "- **exposure** brightens the preview only. For clips of more than 161 frames add 'LTX-2 Context Windows'.\n"
+        "- **High quality**: twice the video's rate as frame_rate of both readers, and **keep_every** 2."
     )
     files = (HDR_LORA, SPATIAL_UPSCALER)
     make = pipeline("hdr", "SDR video to HDR (EXR sequence)", DISTILLED, advice, files)
@@ -98,16 +99,14 @@ def hdr() -> Graph:
         tiles = make.graph.node("LTX2SpatialTiles", columns=2, rows=2, overlap=192)
         second.inputs["windows"] = tiles["windows"]
     with make.graph.group("HDR and preview"):
-        decoded = make.graph.node(
-            "LTX2HDRDecode",
+        make.graph.node(
+            "LTX2SaveHDR",
             video_latent=second["video_latent"],
             video_vae=make.loader["video_vae"],
-            exposure=0.0,
             crop_width=full["width"],
             crop_height=full["height"],
+            audio=full["audio"],
         )
-        make.graph.node("LTX2SaveEXR", images=decoded["hdr"])
-    make.save(decoded["preview"], full["audio"], full["frame_rate"], make.graph.name)
     return make.graph
 
 

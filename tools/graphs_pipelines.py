@@ -117,13 +117,47 @@ def two_stage_distilled() -> Graph:
     return make.graph
 
 
+def image_to_video_distilled() -> Graph:
+    """The distilled model in both stages, the first frame given to both."""
+    advice = "- **strength** of the first stage below 1 (0.7) gives more motion.\n" + SIZES
+    title = "Image to video in two fast stages"
+    make = pipeline("image-to-video-distilled", title, DISTILLED, advice, (SPATIAL_UPSCALER,))
+    upscaler = make.upscaler()
+    positive = make.text()
+    with make.graph.group("Stage 1"):
+        clip = make.clip()
+        picture = make.graph.node("LoadImage", "First frame", image="example.png")["IMAGE"]
+        guides = make.image(picture, clip["video_latent"])
+        sigmas = make.distilled_sigmas()
+        first = make.stage("Stage 1", make.guider(positive), sigmas, **make.latents(clip), guides=guides)
+    _second_stage(
+        make,
+        first,
+        positive,
+        make.loader["model"],
+        upscaler,
+        clip["frame_rate"],
+        guides=lambda latent: make.image(picture, latent),
+    )
+    return make.graph
+
+
 def audio_to_video() -> Graph:
     """The sound is given and stays; the picture follows it; full model, two stages."""
+    return _sound_to_video("audio-to-video", "Sound to video", with_picture=False)
+
+
+def image_and_audio_to_video() -> Graph:
+    """As sound to video, from a given first frame on: a portrait speaks or sings."""
+    return _sound_to_video("image-and-audio-to-video", "Image and sound to video", with_picture=True)
+
+
+def _sound_to_video(name: str, title: str, with_picture: bool) -> Graph:
     advice = (
         "- **Sound**: cut, or padded with silence, to the clip; the file's own sound goes into the result.\n"
         "- **Width, height** of the first stage: multiples of 32; the result is twice that."
     )
-    make = pipeline("audio-to-video", "Sound to video", FULL, advice, TWO_STAGE_FILES)
+    make = pipeline(name, title, FULL, advice, TWO_STAGE_FILES)
     stage_2 = make.lora(DISTILLED_LORA, 1.0, "Distilled LoRA, stage 2")
     upscaler = make.upscaler()
     positive, negative = make.text(), make.negative()
@@ -133,10 +167,16 @@ def audio_to_video() -> Graph:
         given = make.graph.node("LoadAudio", audio="sound.wav")["AUDIO"]
         encoded = make.encoded_sound(given, fit_to=clip["video_latent"])
         frozen = make.frozen(encoded)
+        picture = make.graph.node("LoadImage", "First frame", image="example.png")["IMAGE"] if with_picture else None
+
+    def guides(latent: Output) -> Output | None:
+        return None if picture is None else make.image(picture, latent)
+
     with make.graph.group("Guidance"):
         guider = make.guider(positive, negative=negative, **make.guidance(sound=False))
     with make.graph.group("Stage 1"):
-        first = make.stage("Stage 1", guider, sigmas, video=clip["video_latent"], audio=frozen)
+        start = clip["video_latent"]
+        first = make.stage("Stage 1", guider, sigmas, video=start, audio=frozen, guides=guides(start))
     with make.graph.group("Stage 2"):
         larger = make.upscale(first["video_latent"], upscaler)["video_latent"]
         second = make.stage(
@@ -146,6 +186,7 @@ def audio_to_video() -> Graph:
             model=stage_2,
             video=larger,
             audio=frozen,
+            guides=guides(larger),
             seed=11,
         )
         images = make.pictures(second["video_latent"])
@@ -236,6 +277,8 @@ GRAPHS = [
     two_stage(),
     two_stage_hq(),
     two_stage_distilled(),
+    image_to_video_distilled(),
     audio_to_video(),
+    image_and_audio_to_video(),
     text_to_audio(),
 ]

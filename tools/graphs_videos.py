@@ -8,6 +8,8 @@ from tools.graph_parts import DISTILLED, FULL_2_0, SPATIAL_UPSCALER, STAGE_2, TE
 UNION_LORA = "ltx-2.3-22b-ic-lora-union-control-ref0.5.safetensors"
 DETAILER_LORA = "ltx-2-19b-ic-lora-detailer.safetensors"
 INPAINT_LORA = "ltx-2.3-22b-ic-lora-in-outpainting-0.9.safetensors"
+COLOUR_LORA = "ltx-2.3-22b-ic-lora-colorization-0.9.safetensors"
+PIXEL_LORA = "ltx-2.3-22b-ic-lora-pixel-spatial-upscaler-x2-0.9.safetensors"
 DUB_LORA = "ltx-2.3-22b-ic-lora-lipdub-0.9.safetensors"
 SOURCE = "- **Video**: any size and length; it is cut to multiples of 32 pixels and 8k + 1 frames."
 
@@ -15,8 +17,8 @@ SOURCE = "- **Video**: any size and length; it is cut to multiples of 32 pixels 
 def ic_lora() -> Graph:
     """A control video decides the picture in stage 1; stage 2 runs without the LoRA."""
     advice = (
-        "- **Control video**: edges, depth, pose ... as the LoRA wants it, or the video to be changed. Other LoRAs "
-        "(colourise, deblur, ingredients, motion track, pixel upscaler) are the same graph with another input.\n"
+        "- **Control video**: edges, depth, pose ... as the LoRA wants it. Other LoRAs (ingredients, motion track) are "
+        "the same graph with another input; for those that change a video see 'video-to-video'.\n"
         "- The size of the reference is read from the LoRA file."
     )
     make = pipeline("ic-lora", "Video to video with an IC-LoRA", DISTILLED, advice, (UNION_LORA, SPATIAL_UPSCALER))
@@ -48,6 +50,46 @@ def ic_lora() -> Graph:
         )
         images, sound = make.pictures(second["video_latent"]), make.sound(second["audio_latent"])
     make.save(images, sound, clip["frame_rate"], make.graph.name)
+    return make.graph
+
+
+def video_to_video() -> Graph:
+    """A whole video in another look; its sound stays."""
+    advice = (
+        "- **LoRA**: colourise, deblur, decompression, day to night, shave ...: the prompt begins with the LoRA's "
+        "trigger word.\n- **Width, height**: the shape of the video, multiples of 32."
+    )
+    title = "Change a video with an IC-LoRA"
+    return _changed_video("video-to-video", title, COLOUR_LORA, "IC-LoRA, colourise", (960, 544), advice)
+
+
+def pixel_upscale() -> Graph:
+    """A small video becomes large and sharp; its sound stays."""
+    advice = (
+        "- **Width, height**: of the result, as many times the video as the LoRA says (x2, x4); multiples of 64 (x2) "
+        "or 128 (x4).\n- A milder effect: lower the strength of the LoRA, or type sigmas without the first ones."
+    )
+    title = "Enlarge a video with the pixel upscaler"
+    return _changed_video("pixel-upscale", title, PIXEL_LORA, "IC-LoRA, pixel upscaler", (1920, 1088), advice)
+
+
+def _changed_video(name: str, title: str, lora: str, lora_title: str, size: tuple[int, int], advice: str) -> Graph:
+    """One stage of the distilled model beside a reference, the given sound frozen."""
+    make = pipeline(name, title, DISTILLED, advice, (lora,))
+    model = make.lora(lora, 1.0, lora_title)
+    positive = make.text("", "Prompt (may stay empty)")
+    with make.graph.group("Video"):
+        source = make.source()
+        clip = make.clip(width=size[0], height=size[1], length=source["length"], frame_rate=source["frame_rate"])
+        frozen = make.frozen(make.encoded_sound(source["audio"], fit_to=clip["video_latent"]), "Keep the sound")
+        guides = make.reference(source["images"], model, clip["video_latent"], tile_size=512)
+    with make.graph.group("Sampling and decoding"):
+        sigmas, video = make.distilled_sigmas(), clip["video_latent"]
+        result = make.stage(
+            "Sampling", make.guider(positive), sigmas, model=model, video=video, audio=frozen, guides=guides
+        )
+        images = make.pictures(result["video_latent"])
+    make.save(images, source["audio"], source["frame_rate"], make.graph.name)
     return make.graph
 
 
@@ -296,6 +338,8 @@ def _over(make: Pipeline, given: Output, images: Output, mask: Output) -> Output
 
 GRAPHS = [
     ic_lora(),
+    video_to_video(),
+    pixel_upscale(),
     video_to_audio(),
     retake(),
     extend(),

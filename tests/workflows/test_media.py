@@ -154,7 +154,7 @@ def test_a_refined_file_follows_its_source(server: Server, inputs: Path) -> None
 
 def test_hdr_writes_an_exr_for_every_frame(server: Server) -> None:
     before = set((server.output / "hdr").glob("*/*.exr"))
-    video_of(server, with_inputs(media_prompt("hdr"), "LTX2HDRDecode", exposure=0.5))
+    video_of(server, with_inputs(media_prompt("hdr"), "LTX2SaveHDR", exposure=0.5))
     files = sorted(set((server.output / "hdr").glob("*/*.exr")) - before)
     assert [path.name for path in files] == [f"frame_{index:05d}.exr" for index in range(FRAMES)]
     with av.open(str(files[0])) as container:

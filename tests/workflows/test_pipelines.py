@@ -43,8 +43,12 @@ EXPECTED = {
     "two-stage": TWICE._replace(fps=24),
     "two-stage-hq": TWICE._replace(fps=24),
     "two-stage-distilled": TWICE._replace(fps=24),
+    "image-to-video-distilled": TWICE._replace(fps=24),
     "audio-to-video": TWICE._replace(fps=24),
+    "image-and-audio-to-video": TWICE._replace(fps=24),
     "ic-lora": TWICE,
+    "video-to-video": Expected(),
+    "pixel-upscale": Expected(),
     "video-to-audio": Expected(),
     "retake": Expected(),
     "extend": Expected(frames=FRAMES + 8),
@@ -107,7 +111,10 @@ def test_frames_size_rate_and_length_of_sound(server: Server, name: str, version
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_sound_alone(server: Server, version: str) -> None:
-    path = result(server, pipeline_prompt(SOUND_ALONE, version))
+    prompt = pipeline_prompt(SOUND_ALONE, version)
+    path = result(server, prompt)
+    other = result(server, with_inputs(prompt, "LTX2TextEncode", "Prompt", prompt="A dog barks."))
+    assert distance(*(read_audio(one).waveform.numpy() for one in (path, other))) > 1e-4
     with av.open(str(path)) as container:
         assert not container.streams.video
         audio = container.streams.audio[0]
@@ -120,9 +127,16 @@ ANOTHER = {
     "first-last-frame": ("LoadImage", "Last frame", {"image": "other.png"}),
     "keyframe-interpolation": ("LoadImage", "Image 2", {"image": "other.png"}),
     "two-stage": ("LoadImage", None, {"image": "other.png"}),
+    "image-to-video-distilled": ("LoadImage", None, {"image": "other.png"}),
     "audio-to-video": ("LoadAudio", None, {"audio": "other.wav"}),
+    "image-and-audio-to-video": ("LoadImage", None, {"image": "other.png"}),
     "ic-lora": ("LoadVideo", "Control video", {"file": "other.mp4"}),
+    "video-to-video": ("LoadVideo", None, {"file": "other.mp4"}),
+    "pixel-upscale": ("LoadVideo", None, {"file": "other.mp4"}),
     "lipdub": ("LoadVideo", None, {"file": "other.mp4"}),
+    "upscale-refine": ("LoadVideo", None, {"file": "other.mp4"}),
+    "temporal-upscale": ("LoadVideo", None, {"file": "other.mp4"}),
+    "detail": ("LoadVideo", None, {"file": "other.mp4"}),
     "two-stage-hq": ("LTX2LoraLoader", "Distilled LoRA, stage 1", {"strength": 1.0}),
 }
 
@@ -160,7 +174,9 @@ def test_a_widened_picture_keeps_its_middle(server: Server, inputs: Path) -> Non
     assert distance(outpainted[:, :, 36 : 32 + WIDTH - 4], source[:, :, 4:-4]) < 3
 
 
-@pytest.mark.parametrize("name", ["audio-to-video", "upscale-refine", "detail", "temporal-upscale"])
+@pytest.mark.parametrize(
+    "name", ["audio-to-video", "video-to-video", "pixel-upscale", "upscale-refine", "detail", "temporal-upscale"]
+)
 def test_given_sound_goes_into_the_result(server: Server, inputs: Path, name: str) -> None:
     given = waveform_of_source(inputs, name)
     made = waveform(result(server, pipeline_prompt(name)))
