@@ -10,7 +10,7 @@ from typing import Any
 
 from tools import graphs, graphs_media, graphs_pipelines, graphs_videos
 from tools.graph import Graph, Node, Output
-from tools.graph_parts import DISTILLED, DISTILLED_LORA, FULL, GEMMA, NEGATIVE, PROMPT, SPATIAL_UPSCALER
+from tools.graph_parts import DISTILLED, DISTILLED_LORA, FULL, GEMMA, NEGATIVE, PROMPT, SPATIAL_UPSCALER, STAGE_2
 from tools.graphs_videos import UNION_LORA
 
 PREFIX = "demo-"
@@ -54,6 +54,8 @@ VALUES: dict[str, dict[str, Any]] = {
     "LTX2FitVideo": {"multiple": 0},
 }
 """What docs/demo-model.md was measured with, by node type."""
+SECOND_STAGE = "0.725, 0.421875, 0"
+"""The sigmas of a second stage without the first, which asks for more than this model can do at twice its size."""
 SIZES_FROM = {
     "LTX2EmptyLatents": ("video_vae", "audio_vae"),
     "LTX2Sampler": ("video_vae", "audio_vae"),
@@ -139,6 +141,11 @@ DEMOS = {
         {"LoadAudio": {"audio": "demo-beeps.wav"}},
     ),
     "text-to-audio": Demo("a red circle stands still on a white background with a high tone", "Sound alone."),
+    "ic-lora": Demo(
+        "a red triangle moves up on a white background with a low tone",
+        "The outline decides shape and path, the prompt the colours and the sound.",
+        {"Control video": {"file": "demo-outline.mp4"}},
+    ),
     "video-to-audio": Demo(
         "a yellow triangle bounces on a black background with a high beep at each bounce",
         "It beeps when the triangle hits the floor.",
@@ -216,8 +223,13 @@ def demo_graph(graph: Graph) -> Graph:
 
 def _values(node: Node, demo: Demo) -> dict[str, Any]:
     distilled = {"lora": LORA} if node.inputs.get("checkpoint") == DISTILLED else {}
+    refining = {"typed": SECOND_STAGE} if node.inputs.get("schedule") == STAGE_2 else {}
     return (
-        VALUES.get(node.type, {}) | distilled | demo.values.get(node.type, {}) | demo.values.get(node.title or "", {})
+        VALUES.get(node.type, {})
+        | refining
+        | distilled
+        | demo.values.get(node.type, {})
+        | demo.values.get(node.title or "", {})
     )
 
 

@@ -86,25 +86,29 @@ def second_stage(
     video, audio = pipeline.sample(texts, range(400, 400 + len(texts)), settings)
     with torch.no_grad():
         large = upsample_video(video, pipeline.video_encoder, model)
-    refined, _ = pipeline.sample(texts, range(450, 450 + len(texts)), settings, refined=large, given_audio=audio)
-    sound, rate = pipeline.sound(audio), pipeline.vocoder.output_sampling_rate
+    refined = pipeline.sample(texts, range(450, 450 + len(texts)), settings, refined=(large, audio))
+    clips = {"first stage": (video, audio), "upscaler": (large, audio), "second stage": refined}
+    rate = pipeline.vocoder.output_sampling_rate
     shares = {
-        name: judge(scenes, pipeline.frames(latent), sound, rate)
-        for name, latent in (("first stage", video), ("upscaled", large), ("second stage", refined))
+        name: judge(scenes, pipeline.frames(seen), pipeline.sound(heard), rate) for name, (seen, heard) in clips.items()
     }
-    edges = {name: round(sharpness(pipeline.frames(latent)), 4) for name, latent in (("u", large), ("r", refined))}
+    true = (render_video(scenes, size=2 * SIZE) + 1) / 2
     return {
         "clips": len(scenes),
-        **{f"{what} after the {name}": share[what] for name, share in shares.items() for what in ("color", "motion")},
-        "mean gradient of the upscaled frames": edges["u"],
-        "mean gradient of the refined frames": edges["r"],
-        "mean gradient of true frames": round(sharpness((render_video(scenes, size=2 * SIZE) + 1) / 2, (3, 4)), 4),
+        **{
+            f"{what} after the {name}": share[what]
+            for name, share in shares.items()
+            for what in ("shape", "color", "motion")
+        },
+        "squared gradient after the upscaler": round(sharpness(pipeline.frames(large)), 5),
+        "squared gradient after the second stage": round(sharpness(pipeline.frames(refined[0])), 5),
+        "squared gradient of true frames": round(sharpness(true.permute(0, 2, 3, 4, 1)), 5),
     }
 
 
-def sharpness(frames: Tensor, sides: tuple[int, int] = (2, 3)) -> float:
-    """Mean of the squared difference of neighbouring pixels, over height and width."""
-    return float(sum(frames.diff(dim=side).square().mean() for side in sides))
+def sharpness(frames: Tensor) -> float:
+    """Mean squared difference of neighbouring pixels of ``(B, F, H, W, 3)``, over height plus over width."""
+    return float(sum(frames.diff(dim=side).square().mean() for side in (2, 3)))
 
 
 def audio_to_video(

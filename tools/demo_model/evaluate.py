@@ -27,6 +27,7 @@ from .train_audio_vae import log_mel
 from .world import PITCHES, Scene, draw_scene, render_audio, render_video
 
 BATCH, FEW = 8, 16
+DISTILLED = Settings(steps=0, cfg=1.0)
 
 
 def held_out_scenes(count: int, seed: int) -> list[Scene]:
@@ -128,7 +129,7 @@ class Evaluation:
         """Other settings and the distilled LoRA."""
         first = self.scenes[: self.few], self.texts[: self.few]
         distilled = DemoPipeline(self.models, lora=LORA)
-        self.record("distilled", adherence(distilled, *first, Settings(steps=0, cfg=1.0)))
+        self.record("distilled", adherence(distilled, *first, DISTILLED))
         pipeline = DemoPipeline(self.models)
         self.record("with STG 1", adherence(pipeline, *first, replace(self.settings, stg=1.0)))
         for name, modality in (("bounces", 1.0), ("bounces with modality guidance 3", 3.0)):
@@ -145,7 +146,8 @@ class Evaluation:
         self.record("sound to picture", audio_to_video(pipeline, *self.bounces(2 * FEW), self.settings))
         upscaler = self.models / UPSCALER
         self.record("upscaler", upscaling(pipeline, scenes[:FEW], upscaler))
-        stages = second_stage(pipeline, scenes[: 2 * FEW], texts[: 2 * FEW], self.settings, upscaler)
+        distilled = DemoPipeline(self.models, lora=LORA)
+        stages = second_stage(distilled, scenes[: 2 * FEW], texts[: 2 * FEW], DISTILLED, upscaler)
         self.record("second stage", stages)
         controlled = DemoPipeline(self.models, lora=CONTROL)
         self.record("control", control(controlled, scenes[: 2 * FEW], texts[: 2 * FEW], self.settings))

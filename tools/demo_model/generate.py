@@ -38,6 +38,8 @@ from .settings import LATENT_CHANNELS, VIDEO_SCALE
 from .world import FPS, FRAMES, SIZE
 
 STG_BLOCK = 3
+SECOND_STAGE = STAGE_2_DISTILLED_SIGMAS[1:]
+"""The published sigmas without the first, which asks for more than this model can do at twice its size."""
 SCALE = SpatioTemporalScaleFactors(*VIDEO_SCALE)
 
 
@@ -93,14 +95,14 @@ class DemoPipeline:
         conditionings: Sequence[ConditioningItem] = (),
         given_video: Tensor | None = None,
         given_audio: Tensor | None = None,
-        refined: Tensor | None = None,
+        refined: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Latents ``(B, C, F, H, W)`` and ``(B, 8, T, 16)`` of one clip for every prompt.
 
-        A given latent is kept as it is and only serves the other modality. A ``refined`` video latent, of any size, is
-        noised and denoised again by the published sigmas of a second stage.
+        A given latent is kept as it is and only serves the other modality. ``refined`` latents of picture, of any
+        size, and sound are noised and denoised again by :data:`SECOND_STAGE`.
         """
-        height, width = (SIZE, SIZE) if refined is None else (s * VIDEO_SCALE[1] for s in refined.shape[-2:])
+        height, width = (SIZE, SIZE) if refined is None else (s * VIDEO_SCALE[1] for s in refined[0].shape[-2:])
         pixels = VideoPixelShape(batch=len(prompts), frames=FRAMES, height=height, width=width, fps=FPS)
         contexts = self.text.encode([*prompts, settings.negative])
         video_context = torch.cat([one.video_encoding for one in contexts[:-1]])
@@ -114,7 +116,7 @@ class DemoPipeline:
         )
         sigmas = LTX2Scheduler().execute(steps=settings.steps) if settings.steps else torch.tensor(DISTILLED_SIGMAS)
         if refined is not None:
-            sigmas = torch.tensor(STAGE_2_DISTILLED_SIGMAS)
+            sigmas = torch.tensor(SECOND_STAGE)
         video, audio = denoise_stage(
             transformer=self.transformer,
             denoiser=GuidedDenoiser(
@@ -134,12 +136,13 @@ class DemoPipeline:
                 conditionings=conditionings,
                 noise_scale=float(sigmas[0]),
                 frozen=given_video is not None,
-                initial_latent=given_video if refined is None else refined,
+                initial_latent=given_video if refined is None else refined[0],
             ),
             audio=StageModality(
                 AudioLatentTools(AudioLatentShape.from_video_pixel_shape(pixels)),
+                noise_scale=float(sigmas[0]),
                 frozen=given_audio is not None,
-                initial_latent=given_audio,
+                initial_latent=given_audio if refined is None else refined[1],
             ),
         )
         return video.latent, audio.latent

@@ -24,6 +24,7 @@ def judge(scenes: Sequence[Scene], frames: Tensor, sound: Tensor, rate: int) -> 
 
     for scene, clip, waveform in zip(scenes, frames, sound, strict=True):
         picture, heard = measure_picture(clip), measure_sound(waveform, rate)
+        note("shape", picture.shape == scene.shape)
         note("color", picture.color == scene.color)
         note("ground", picture.ground == scene.ground)
         note("motion", picture.motion == scene.motion)

@@ -14,11 +14,14 @@ DIFFERENT = 0.22  # of full scale, root mean square over the three channels
 MIN_AREA = 0.01
 GROWN, MOVED, UNEVEN = 1.5, 0.2, 0.07
 WINDOW_SECONDS = 0.01
+# Share of its bounding box that a shape fills: a half, pi / 4 and all of it, less what soft edges take.
+TRIANGLE_BELOW, SQUARE_ABOVE = 0.73, 0.86
 
 
 class Picture(NamedTuple):
     """What is seen: words, centre of the shape ``(F, 2)`` in picture sides and its share of the picture ``(F,)``."""
 
+    shape: str
     color: str
     ground: str
     motion: str
@@ -47,17 +50,35 @@ def measure_picture(frames: Tensor) -> Picture:
     y = (weight.sum(dim=2) * (torch.arange(height) + 0.5) / height).sum(dim=1)
     seen = area > MIN_AREA
     if int(seen.sum()) < len(frames) // 2:
-        return Picture("nothing", nearest(ground, GROUNDS), "nothing", torch.stack([x, y], dim=1), area)
+        return Picture("nothing", "nothing", nearest(ground, GROUNDS), "nothing", torch.stack([x, y], dim=1), area)
     # The half that differs most: motion blur mixes the edges with the ground.
     color = frames[difference >= difference[differs].median()].median(dim=0).values
     center = torch.stack([x, y], dim=1)[seen]
     return Picture(
+        shape=kind_of_shape(difference[seen]),
         color=nearest(color, COLORS),
         ground=nearest(ground, GROUNDS),
         motion=kind_of_motion(center, area[seen]),
         center=center,
         area=area[seen],
     )
+
+
+def kind_of_shape(difference: Tensor) -> str:
+    """One of the world's shapes, from how much every pixel ``(F, H, W)`` differs from the ground."""
+    strongest = difference.flatten(1).quantile(0.98, dim=1)
+    inside = difference > strongest[:, None, None] / 2
+    sides = [extent(inside.any(dim=axis)) for axis in (1, 2)]
+    filled = float((inside.sum(dim=(1, 2)) / (sides[0] * sides[1])).median())
+    return "triangle" if filled < TRIANGLE_BELOW else "square" if filled > SQUARE_ABOVE else "circle"
+
+
+def extent(marked: Tensor) -> Tensor:
+    """Distance from the first to the last mark of every row of ``(F, N)``, both included."""
+    places = torch.arange(marked.shape[1])
+    last = torch.where(marked, places, -1).amax(dim=1)
+    first = torch.where(marked, places, marked.shape[1]).amin(dim=1)
+    return (last - first + 1).clamp(min=1)
 
 
 def nearest(color: Tensor, table: dict[str, tuple[int, int, int]]) -> str:
