@@ -56,6 +56,8 @@ VALUES: dict[str, dict[str, Any]] = {
 """What docs/demo-model.md was measured with, by node type."""
 SECOND_STAGE = "0.725, 0.421875, 0"
 """The sigmas of a second stage without the first, which asks for more than this model can do at twice its size."""
+CLOSE = {"LTX2DistilledSigmas": {"typed": "0.421875, 0.2, 0"}}
+"""A second stage that stays closer to what it is given."""
 SIZES_FROM = {
     "LTX2EmptyLatents": ("video_vae", "audio_vae"),
     "LTX2Sampler": ("video_vae", "audio_vae"),
@@ -126,7 +128,7 @@ DEMOS = {
     "keyframe-interpolation": Demo(
         CROSSING,
         "The clip passes through three pictures, in both stages.",
-        {"Image 1": picture("first"), "Image 2": picture("middle"), "Image 3": picture("last")},
+        {"Image 1": picture("first"), "Image 2": picture("middle"), "Image 3": picture("last")} | CLOSE,
     ),
     "two-stage": Demo(CROSSING, "From the first frame, and then at twice the size.", {"Image 1": picture("first")}),
     "two-stage-distilled": Demo(
@@ -166,7 +168,7 @@ DEMOS = {
         },
     ),
     "upscale-refine": Demo(
-        BOUNCING, "A film at twice the size; its sound stays.", {"LoadVideo": {"file": "demo-bounce.mp4"}}
+        BOUNCING, "A film at twice the size; its sound stays.", {"LoadVideo": {"file": "demo-bounce.mp4"}} | CLOSE
     ),
     "refine-video-file": Demo(
         BOUNCING,
@@ -180,7 +182,8 @@ DEMOS = {
             },
             "LTX2ContextWindows": {"window_length": LENGTH, "overlap": 8},
             "LTX2SpatialTiles": {"overlap": 64},
-        },
+        }
+        | CLOSE,
     ),
     "guidance-over-time": Demo(
         "a white square moves up on a green background with a high tone",

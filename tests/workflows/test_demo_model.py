@@ -19,10 +19,12 @@ import torch
 from torch import Tensor
 
 from ltx_core_impl.media import load_image, read_audio
-from tools.demo_model.inputs import STUCK, STUCK_FRAME, frames_of
+from tools.demo_model.inputs import BEEPS, BOUNCING, OUTLINE, STUCK, STUCK_FRAME, frames_of
 from tools.demo_model.measure import (
     Picture,
     Sound,
+    beeps_match,
+    bounce_times,
     measure_picture,
     measure_sound,
     psnr,
@@ -123,6 +125,7 @@ TESTED = {
     "two-stage": (17, 128, 128),
     "two-stage-distilled": (17, 128, 128),
     "two-stage-hq": (17, 128, 128),
+    "ic-lora": (17, 128, 128),
     "audio-to-video": (17, 128, 128),
     "video-to-audio": (17, 64, 64),
     "retake": (17, 64, 64),
@@ -177,6 +180,8 @@ def test_another_prompt_gives_another_clip(show: Show) -> None:
         ("text-to-video-distilled", ("yellow", "black", "down", "high")),
         ("save-video", ("white", "blue", "grow", "middle")),
         ("guidance-over-time", ("white", "green", "up", "high")),
+        ("two-stage-distilled", ("green", "black", "up", "middle")),
+        ("two-stage-hq", ("purple", "white", "left", "low")),
     ],
 )
 def test_the_words_of_a_prompt_are_seen_and_heard(show: Show, name: str, words: tuple[str, ...]) -> None:
@@ -228,7 +233,62 @@ def test_a_clip_goes_on_from_its_first_frame(show: Show) -> None:
     assert clip.words == ("red", "white", "right", "high")
 
 
+def test_a_clip_leads_from_the_first_frame_to_the_last(show: Show) -> None:
+    clip = show("first-last-frame")
+    assert psnr(clip.frames[0], still("first")) > SAME_PICTURE
+    assert psnr(clip.frames[-1], still("last")) > SAME_PICTURE
+    assert clip.words == ("red", "white", "right", "high")
+
+
+def smaller(frames: Tensor) -> Tensor:
+    """Half the size."""
+    pooled = torch.nn.functional.avg_pool2d(frames.movedim(-1, -3), 2)
+    return pooled.movedim(-3, -1)
+
+
+def test_a_clip_passes_through_its_keyframes(show: Show) -> None:
+    clip = show("keyframe-interpolation")
+    frames = smaller(clip.frames)
+    for name, frame in (("first", 0), ("middle", FRAMES // 2), ("last", -1)):
+        assert psnr(frames[frame], still(name)) > SAME_PICTURE, name
+    assert clip.words == ("red", "white", "right", "high")
+
+
+def test_a_first_frame_holds_in_both_stages(show: Show) -> None:
+    clip = show("two-stage")
+    assert psnr(smaller(clip.frames)[0], still("first")) > SAME_PICTURE
+    assert clip.words == ("red", "white", "right", "high")
+
+
 # From films
+
+
+def test_the_shape_follows_the_outline_and_the_prompt_colours_it(show: Show) -> None:
+    clip = show("ic-lora")
+    path = measure_picture(frames_of(OUTLINE)).center
+    assert (clip.picture.center - path).norm(dim=1).max() < NEAR
+    assert clip.words == ("red", "white", "up", "low")
+    prompt = prompt_of("ic-lora")
+    inputs(prompt, "Prompt")["prompt"] = "a yellow triangle moves up on a black background with a high tone"
+    assert show("ic-lora", prompt).words == ("yellow", "black", "up", "high")
+
+
+def test_a_circle_bounces_to_the_given_beeps(show: Show) -> None:
+    clip = show("audio-to-video")
+    beeps = BEEPS.bounces(SECONDS)
+    assert clip.sound.onsets == pytest.approx(beeps, abs=0.03)
+    assert clip.words == ("green", "black", "bounce", "low")
+    assert beeps_match(beeps, bounce_times(clip.picture, FPS), 2 * FRAME)
+
+
+def test_a_film_is_given_beeps_where_it_bounces(show: Show) -> None:
+    clip, source = show("video-to-audio"), given("bounce")
+    assert psnr(clip.frames, source.frames) > SAME_FILM
+    assert clip.sound.pitch == "high"
+    assert source.sound.pitch == "middle"
+    bounces = BOUNCING.bounces(SECONDS)
+    assert beeps_match(clip.sound.onsets, bounces, 2 * FRAME)
+    assert beeps_match(bounces, clip.sound.onsets, 2 * FRAME)
 
 
 @pytest.mark.parametrize("name", ["retake", "extend"])
@@ -242,3 +302,12 @@ def test_what_is_stuck_is_made_anew_and_the_rest_is_kept(show: Show, name: str) 
     half = clip.waveform.shape[1] * 3 // 4
     assert clip.waveform[:, half:].abs().mean() > 0.1
     assert source.waveform[:, source.waveform.shape[1] * 3 // 4 :].abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("name", ["upscale-refine", "refine-video-file"])
+def test_a_larger_film_shows_and_sounds_the_same(show: Show, name: str) -> None:
+    clip, source = show(name), given("bounce")
+    assert clip.words == source.words == ("yellow", "black", "bounce", "middle")
+    # On average: where it turns, the fastest it gets, the larger film is blurred.
+    assert (clip.picture.center - source.picture.center).norm(dim=1).mean() < NEAR / 2
+    assert clip.sound.onsets == pytest.approx(source.sound.onsets, abs=0.03)

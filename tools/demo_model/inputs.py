@@ -31,7 +31,7 @@ STILLS = {"first": 0, "middle": FRAMES // 2, "last": FRAMES - 1}
 STUCK_FRAME = 8
 RATE, LOW_RATE = 16000, 8000
 CRF = 12
-BEEPING_SECONDS = 2.0
+BEEPING_SECONDS = FRAMES / FPS
 
 
 def frames_of(scene: Scene, outline: bool = False) -> Tensor:
