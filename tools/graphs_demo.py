@@ -54,10 +54,9 @@ VALUES: dict[str, dict[str, Any]] = {
     "LTX2FitVideo": {"multiple": 0},
 }
 """What docs/demo-model.md was measured with, by node type."""
-SECOND_STAGE = "0.725, 0.421875, 0"
-"""The sigmas of a second stage without the first, which asks for more than this model can do at twice its size."""
-CLOSE = {"LTX2DistilledSigmas": {"typed": "0.421875, 0.2, 0"}}
-"""A second stage that stays closer to what it is given."""
+SECOND_STAGE = "0.5, 0.25, 0"
+"""The sigmas of a second stage: closer to what it is given than the published ones, which ask for more than this model
+can do at twice its size."""
 SIZES_FROM = {
     "LTX2EmptyLatents": ("video_vae", "audio_vae"),
     "LTX2Sampler": ("video_vae", "audio_vae"),
@@ -128,11 +127,14 @@ DEMOS = {
     "keyframe-interpolation": Demo(
         CROSSING,
         "The clip passes through three pictures, in both stages.",
-        {"Image 1": picture("first"), "Image 2": picture("middle"), "Image 3": picture("last")} | CLOSE,
+        {"Image 1": picture("first"), "Image 2": picture("middle"), "Image 3": picture("last")},
     ),
     "two-stage": Demo(CROSSING, "From the first frame, and then at twice the size.", {"Image 1": picture("first")}),
     "two-stage-distilled": Demo(
         "a green circle moves up on a black background with a middle tone", "Both stages with the distilled LoRA."
+    ),
+    "image-to-video-distilled": Demo(
+        CROSSING, "The first frame in both stages, eight passes and two.", {"First frame": picture("first")}
     ),
     "two-stage-hq": Demo(
         "a purple square moves to the left on a white background with a low tone", "The second-order sampler twice."
@@ -141,6 +143,11 @@ DEMOS = {
         "a green circle bounces on a black background with a low beep at each bounce",
         "The circle hits the floor when it beeps.",
         {"LoadAudio": {"audio": "demo-beeps.wav"}},
+    ),
+    "image-and-audio-to-video": Demo(
+        "a green circle bounces on a black background with a low beep at each bounce",
+        "From its first frame on, the circle hits the floor when it beeps.",
+        {"LoadAudio": {"audio": "demo-beeps.wav"}, "First frame": picture("start")},
     ),
     "text-to-audio": Demo("a red circle stands still on a white background with a high tone", "Sound alone."),
     "ic-lora": Demo(
@@ -168,7 +175,7 @@ DEMOS = {
         },
     ),
     "upscale-refine": Demo(
-        BOUNCING, "A film at twice the size; its sound stays.", {"LoadVideo": {"file": "demo-bounce.mp4"}} | CLOSE
+        BOUNCING, "A film at twice the size; its sound stays.", {"LoadVideo": {"file": "demo-bounce.mp4"}}
     ),
     "refine-video-file": Demo(
         BOUNCING,
@@ -182,8 +189,7 @@ DEMOS = {
             },
             "LTX2ContextWindows": {"window_length": LENGTH, "overlap": 8},
             "LTX2SpatialTiles": {"overlap": 64},
-        }
-        | CLOSE,
+        },
     ),
     "guidance-over-time": Demo(
         "a white square moves up on a green background with a high tone",

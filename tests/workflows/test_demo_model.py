@@ -125,7 +125,9 @@ TESTED = {
     "two-stage": (17, 128, 128),
     "two-stage-distilled": (17, 128, 128),
     "two-stage-hq": (17, 128, 128),
+    "image-to-video-distilled": (17, 128, 128),
     "ic-lora": (17, 128, 128),
+    "image-and-audio-to-video": (17, 128, 128),
     "audio-to-video": (17, 128, 128),
     "video-to-audio": (17, 64, 64),
     "retake": (17, 64, 64),
@@ -254,8 +256,9 @@ def test_a_clip_passes_through_its_keyframes(show: Show) -> None:
     assert clip.words == ("red", "white", "right", "high")
 
 
-def test_a_first_frame_holds_in_both_stages(show: Show) -> None:
-    clip = show("two-stage")
+@pytest.mark.parametrize("name", ["two-stage", "image-to-video-distilled"])
+def test_a_first_frame_holds_in_both_stages(show: Show, name: str) -> None:
+    clip = show(name)
     assert psnr(smaller(clip.frames)[0], still("first")) > SAME_PICTURE
     assert clip.words == ("red", "white", "right", "high")
 
@@ -273,12 +276,15 @@ def test_the_shape_follows_the_outline_and_the_prompt_colours_it(show: Show) -> 
     assert show("ic-lora", prompt).words == ("yellow", "black", "up", "high")
 
 
-def test_a_circle_bounces_to_the_given_beeps(show: Show) -> None:
-    clip = show("audio-to-video")
+@pytest.mark.parametrize("name", ["audio-to-video", "image-and-audio-to-video"])
+def test_a_circle_bounces_to_the_given_beeps(show: Show, name: str) -> None:
+    clip = show(name)
     beeps = BEEPS.bounces(SECONDS)
     assert clip.sound.onsets == pytest.approx(beeps, abs=0.03)
     assert clip.words == ("green", "black", "bounce", "low")
     assert beeps_match(beeps, bounce_times(clip.picture, FPS), 2 * FRAME)
+    if name == "image-and-audio-to-video":
+        assert psnr(smaller(clip.frames)[0], still("start")) > SAME_PICTURE
 
 
 def test_a_film_is_given_beeps_where_it_bounces(show: Show) -> None:

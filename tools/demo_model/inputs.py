@@ -47,13 +47,18 @@ def stuck(frames: Tensor, sound: Tensor, rate: int) -> tuple[Tensor, Tensor]:
     return frames, sound
 
 
+def write_still(path: Path, frame: Tensor) -> None:
+    """One frame ``(H, W, 3)`` in [0, 1] as a picture."""
+    Image.fromarray((frame * 255).round().byte().numpy()).save(path, optimize=True)
+
+
 def write_inputs(folder: Path) -> None:
     """All files, the same every time."""
     folder.mkdir(parents=True, exist_ok=True)
     crossing = frames_of(CROSSING)
     for name, frame in STILLS.items():
-        picture = Image.fromarray((crossing[frame] * 255).round().byte().numpy())
-        picture.save(folder / f"demo-{name}.png", optimize=True)
+        write_still(folder / f"demo-{name}.png", crossing[frame])
+    write_still(folder / "demo-start.png", frames_of(BEEPS)[0])
     beeps = render_audio([BEEPS], seconds=BEEPING_SECONDS, rate=LOW_RATE)[0, :1]
     write_wav(folder / "demo-beeps.wav", Audio(beeps, LOW_RATE))
     bounce = frames_of(BOUNCING), render_audio([BOUNCING], rate=RATE)[0, :1]
