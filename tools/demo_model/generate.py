@@ -23,7 +23,7 @@ from ltx_core_impl.model.audio_vae import (
 )
 from ltx_core_impl.model.transformer import LTXModelConfigurator, X0Model
 from ltx_core_impl.model.video_vae import VideoDecoderConfigurator, VideoEncoderConfigurator
-from ltx_core_impl.presets import DISTILLED_SIGMAS, STAGE_2_DISTILLED_SIGMAS
+from ltx_core_impl.presets import DISTILLED_SIGMAS
 from ltx_core_impl.sampling.denoisers import GuidedDenoiser
 from ltx_core_impl.sampling.stage import StageModality, denoise_stage
 from ltx_core_impl.text_encoders.gemma import (
@@ -33,13 +33,14 @@ from ltx_core_impl.text_encoders.gemma import (
 )
 from ltx_core_impl.types import AudioLatentShape, SpatioTemporalScaleFactors, VideoLatentShape, VideoPixelShape
 
+from .. import graphs_demo
 from .export import CHECKPOINT, GEMMA
 from .settings import LATENT_CHANNELS, VIDEO_SCALE
 from .world import FPS, FRAMES, SIZE
 
 STG_BLOCK = 3
-SECOND_STAGE = STAGE_2_DISTILLED_SIGMAS[1:]
-"""The published sigmas without the first, which asks for more than this model can do at twice its size."""
+SECOND_STAGE = tuple(map(float, graphs_demo.SECOND_STAGE.split(",")))
+"""The sigmas of a second stage in the demo graphs."""
 SCALE = SpatioTemporalScaleFactors(*VIDEO_SCALE)
 
 
