@@ -207,7 +207,7 @@ def test_a_video_file_without_tiles_is_encoded_whole(
     # Longer than the 64 frames of the default tiles.
     frames = torch.randint(0, 256, (81, 32, 48, 3), dtype=torch.uint8)
     write_video(tmp_path / "long.mp4", [frames], fps=FPS, audio=Audio(torch.zeros(2, 48000), 48000))
-    module = sys.modules[f"{pack.__name__}.nodes.video_file"]
+    module = sys.modules[f"{pack.__name__}.nodes.files.video_file"]
     encode, plans = module.encode_chunks, []
 
     def spy(chunks: Any, encoder: Any, size: Any, tiling: Any, **options: Any) -> torch.Tensor:

@@ -347,7 +347,7 @@ def test_contexts_of_another_version_are_refused(run: Run, loaded: Any) -> None:
 def test_a_component_that_is_not_there_is_named_where_it_is_used(run: Run, loaded: Any) -> None:
     missing = run("LTX2ComponentLoader", file="ltx-2.3-tiny.safetensors")
     assert [handle.component for handle in missing] == ["video_vae", "audio_vae", "vocoder", "text_projection"]
-    handles = sys.modules["ltx2_pack.nodes.handles"]
+    handles = sys.modules["ltx2_pack.nodes.wires.handles"]
     nothing = handles.MissingComponent(component="vocoder", file=loaded("2.3")[0].file)
     mel = handles.Mel(spectrogram=torch.zeros(1, 2, 9, 64), sampling_rate=16000, version="2.3")
     with pytest.raises(ValueError, match=r"vocoder needs the vocoder, but ltx-2\.3-tiny\.safetensors holds none"):
@@ -382,7 +382,7 @@ def test_encoding_asks_for_a_frame_rate_that_is_one(run: Run, loaded: Any) -> No
 
 
 def test_the_memory_of_tiles_is_that_of_one(pack: Any) -> None:
-    tiling = sys.modules["ltx2_pack.nodes.vae_tiling"]
+    tiling = sys.modules["ltx2_pack.nodes.vae.vae_tiling"]
     assert tiling.tile_pixels((17, 64, 96), tiling.TileSizes(0, 0, 0, 0)) == 17 * 64 * 96
     assert tiling.tile_pixels((17, 64, 96), tiling.TileSizes(64, 32, 8, 0)) == 8 * 64 * 64
 

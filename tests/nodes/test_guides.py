@@ -128,7 +128,7 @@ def test_a_picture_of_any_size_is_the_references(tiny: Setup, height: int, width
     image = picture(1, height, width)
     [item] = tiny.guide(image).video
     pixels = conditioning_image((image[0] * 255).round().to(torch.uint8), HEIGHT, WIDTH, crf=33)
-    components = sys.modules["ltx2_pack.nodes.components"]
+    components = sys.modules["ltx2_pack.nodes.loading.components"]
     with components.video_encoder(tiny.video_vae, pixels=0) as encoder:
         assert torch.equal(item.latent, encoder(pixels))
 
@@ -259,7 +259,7 @@ def test_a_clip_that_the_factor_does_not_divide_is_refused(tiny: Setup) -> None:
 
 @given(count=st.integers(1, 60), latents=st.integers(1, 6), stride=st.integers(1, 4))
 def test_frames_that_a_reference_takes(pack: Any, nodes: Any, count: int, latents: int, stride: int) -> None:
-    reference, pictures = (sys.modules[f"ltx2_pack.nodes.{name}"] for name in ("reference", "pictures"))
+    reference, pictures = (sys.modules[f"ltx2_pack.nodes.{name}"] for name in ("guides.reference", "wires.pictures"))
     shape = pictures.VideoLatentShape(1, 128, latents, 2, 2)
     clip = pictures.Clip(shape, pictures.SpatioTemporalScaleFactors.default())
     frames = reference._chosen_frames(count, clip, stride)
@@ -333,7 +333,7 @@ def test_an_ic_lora_needs_a_reference_and_a_reference_a_lora(tiny: Setup, caplog
 
 
 def test_loras_that_want_different_references_are_refused(tiny: Setup, tmp_path: Any) -> None:
-    handles = sys.modules["ltx2_pack.nodes.handles"]
+    handles = sys.modules["ltx2_pack.nodes.wires.handles"]
     from safetensors.torch import save_file
 
     path = tmp_path / "other.safetensors"

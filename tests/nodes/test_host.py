@@ -38,7 +38,7 @@ def host(nodes: dict[str, Any]) -> ModuleType:
 
 @pytest.fixture
 def handle(nodes: dict[str, Any]) -> Any:
-    handles = sys.modules["ltx2_pack.nodes.handles"]
+    handles = sys.modules["ltx2_pack.nodes.wires.handles"]
 
     def make(name: str = "file") -> Any:
         ref = handles.FileRef(path=name, size=1, mtime_ns=1)
@@ -143,7 +143,7 @@ def test_cancel_is_noticed_before_the_next_block(host: ModuleType) -> None:
 
 
 def test_a_file_that_changed_is_another_file(host: ModuleType, tmp_path: Any) -> None:
-    handles = sys.modules["ltx2_pack.nodes.handles"]
+    handles = sys.modules["ltx2_pack.nodes.wires.handles"]
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"1")
     before = handles.FileRef.of(str(path))

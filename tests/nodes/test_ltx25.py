@@ -336,7 +336,9 @@ def test_slots_are_refused_twice_and_for_earlier_models(run: Run) -> None:
     with pytest.raises(ValueError, match="holds keyframe slots already"):
         run("LTX2KeyframeSlots", video_latent=video_latent, guides=guides)
     older = model(run, "ltx-2.3-tiny.safetensors")
-    prompt = sys.modules["ltx2_pack.nodes.handles"].Context(torch.zeros(1, 4, 64), torch.zeros(1, 4, 32), version="2.3")
+    prompt = sys.modules["ltx2_pack.nodes.wires.handles"].Context(
+        torch.zeros(1, 4, 64), torch.zeros(1, 4, 32), version="2.3"
+    )
     [guider] = run("LTX2Guider", positive=prompt)
     with pytest.raises(ValueError, match=r"keyframe slots, which ltx-2\.3-tiny\.safetensors does not know"):
         sample(run, model=older, guider=guider, video_latent=video_latent, guides=guides)
@@ -552,7 +554,9 @@ def test_latents_carry_the_version_that_made_them(run: Run) -> None:
     [encoded] = run("LTX2VideoVAEEncode", images=images, video_vae=video_vae(run))
     assert encoded["model_version"] == "2.5"
     older = model(run, "ltx-2.3-tiny.safetensors")
-    prompt = sys.modules["ltx2_pack.nodes.handles"].Context(torch.zeros(1, 4, 64), torch.zeros(1, 4, 32), version="2.3")
+    prompt = sys.modules["ltx2_pack.nodes.wires.handles"].Context(
+        torch.zeros(1, 4, 64), torch.zeros(1, 4, 32), version="2.3"
+    )
     [guider] = run("LTX2Guider", positive=prompt)
     with pytest.raises(ValueError, match=r"was made by LTX-2\.5; the transformer of ltx-2\.3-tiny"):
         sample(run, model=older, guider=guider, video_latent=encoded, solver="euler")

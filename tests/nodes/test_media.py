@@ -109,7 +109,7 @@ def test_a_saved_video_has_every_frame_the_exact_rate_and_sound_of_its_length(
 def test_a_long_clip_is_never_in_memory_as_a_whole(
     run: Run, models: SimpleNamespace, folders: SimpleNamespace, pack: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = sys.modules[f"{pack.__name__}.nodes.save_video"]
+    module = sys.modules[f"{pack.__name__}.nodes.files.save_video"]
     sizes: list[int] = []
 
     class Writer(module.VideoWriter):
@@ -327,7 +327,7 @@ def test_hdr_pictures_are_the_decoded_log_curve(run: Run, models: SimpleNamespac
 def test_hdr_files_are_written_chunk_by_chunk(
     run: Run, models: SimpleNamespace, folders: SimpleNamespace, pack: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = sys.modules[f"{pack.__name__}.nodes.save_hdr"]
+    module = sys.modules[f"{pack.__name__}.nodes.files.save_hdr"]
     video = latent(batch=2, frames=5)
     options = {"video_latent": video, "video_vae": models.video_vae, "exposure": 1.0, "keep_every": 2}
     options |= {"crop_width": 91, "crop_height": 60, **TILES}
@@ -363,7 +363,7 @@ def test_an_interrupted_sequence_leaves_no_folder(
     def fail(*_: Any) -> int:
         raise RuntimeError("stopped")
 
-    for name in ("hdr", "save_hdr"):
+    for name in ("files.hdr", "files.save_hdr"):
         monkeypatch.setattr(sys.modules[f"{pack.__name__}.nodes.{name}"], "write_frames", fail)
     with pytest.raises(RuntimeError, match="stopped"):
         run("LTX2SaveHDR", video_latent=latent(), video_vae=models.video_vae)

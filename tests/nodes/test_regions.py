@@ -325,7 +325,7 @@ def test_a_film_goes_on_from_its_own_latents(tiny: Setup) -> None:
 
 def test_no_tiles_encode_the_film_as_a_whole(tiny: Setup) -> None:
     """Longer than the default tile, which would show at its seams."""
-    components = sys.modules["ltx2_pack.nodes.components"]
+    components = sys.modules["ltx2_pack.nodes.loading.components"]
     images = picture(4, 32, 32, count=89)
     whole = {"tile_size": 0, "temporal_size": 0}
     [latent] = tiny.run("LTX2VideoVAEEncode", images=images, video_vae=tiny.video_vae, **whole)

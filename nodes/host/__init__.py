@@ -1,0 +1,41 @@
+"""The only room that talks to ComfyUI: its folders, memory manager, progress bars, interrupts and previews.
+
+It may import `wires` (what a handle is, how a refusal is said) and `ltx_core_impl`, and no other room.
+"""
+
+from .devices import attention_backend, compute_device, compute_dtype, grantable_memory, output_device, rows_at_once
+from .folders import (
+    FOLDER_HINT,
+    NONE,
+    calibration_options,
+    file_options,
+    find_calibration,
+    find_file,
+    find_text_encoder,
+    text_encoder_options,
+)
+from .memory import ComponentPatcher, intern, loaded
+from .progress import Progress, check_interrupt, interruptible
+
+__all__ = [
+    "FOLDER_HINT",
+    "NONE",
+    "ComponentPatcher",
+    "Progress",
+    "attention_backend",
+    "calibration_options",
+    "check_interrupt",
+    "compute_device",
+    "compute_dtype",
+    "file_options",
+    "find_calibration",
+    "find_file",
+    "find_text_encoder",
+    "grantable_memory",
+    "intern",
+    "interruptible",
+    "loaded",
+    "output_device",
+    "rows_at_once",
+    "text_encoder_options",
+]

@@ -1,0 +1,129 @@
+"""ComfyUI's input and output folders: files that users give, and files that they get. The rest of `host` for media."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import folder_paths
+from comfy.cli_args import args
+from comfy_api.latest import InputImpl, io, ui
+
+from ..wires.checks import InputError
+from ..wires.handles import FileRef
+
+PREFIX_TOOLTIP = (
+    "Name of the file inside ComfyUI's output folder, without number and extension; may hold folders and "
+    "%date:yyyy-MM-dd%, %width%, %height%."
+)
+_PART = ".part"
+
+
+class OutputFile(NamedTuple):
+    """A file or folder that is being written: under ``path`` now, under ``final`` once it is whole."""
+
+    path: Path
+    final: Path
+
+
+def check_prefix(prefix: str) -> None:
+    """A file name prefix must stay inside the output folder and name a file."""
+    root = os.path.realpath(folder_paths.get_output_directory())
+    path = os.path.realpath(os.path.join(root, prefix))
+    if os.path.commonpath((root, path)) != root or path == root or prefix.endswith(("/", os.sep)):
+        raise InputError(
+            f"filename_prefix is '{prefix}'; it must name a file inside ComfyUI's output folder, for example "
+            "video/LTX-2."
+        )
+
+
+@contextmanager
+def new_output(prefix: str, extension: str, width: int = 0, height: int = 0) -> Iterator[OutputFile]:
+    """The next free file for a prefix; it gets its name when the block ends without an error.
+
+    Raises `InputError` for a prefix that leads out of the output folder.
+    """
+    folder, name, counter = _next_name(prefix, width, height)
+    final = folder / f"{name}_{counter:05}_.{extension}"
+    file = OutputFile(path=final.with_name(final.name + _PART), final=final)
+    try:
+        yield file
+        os.replace(file.path, final)
+    finally:
+        file.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(prefix: str, width: int = 0, height: int = 0) -> Iterator[OutputFile]:
+    """The next free folder for a prefix, made; it gets its name when the block ends, and is removed by an error.
+
+    Raises `InputError` for a prefix that leads out of the output folder.
+    """
+    parent, name, counter = _next_name(prefix, width, height)
+    final = parent / f"{name}_{counter:05}_"
+    folder = OutputFile(path=final.with_name(final.name + _PART), final=final)
+    folder.path.mkdir()
+    try:
+        yield folder
+        os.replace(folder.path, final)
+    finally:
+        shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def _next_name(prefix: str, width: int, height: int) -> tuple[Path, str, int]:
+    check_prefix(prefix)
+    folder, name, counter, _, _ = folder_paths.get_save_image_path(
+        prefix, folder_paths.get_output_directory(), width, height
+    )
+    return Path(folder), name, counter
+
+
+def saved_result(path: Path) -> ui.SavedResult:
+    """How the browser finds a file of the output folder."""
+    subfolder = os.path.relpath(path.parent, folder_paths.get_output_directory())
+    return ui.SavedResult(path.name, "" if subfolder == "." else subfolder, io.FolderType.output)
+
+
+def graph_metadata(hidden: Any) -> dict[str, str]:
+    """Prompt and workflow as texts, under the keys by which ComfyUI restores a graph from a dropped file."""
+    if args.disable_metadata or hidden is None:  # None outside of a graph
+        return {}
+    texts = {key: json.dumps(value) for key, value in (hidden.extra_pnginfo or {}).items()}
+    return texts if hidden.prompt is None else {**texts, "prompt": json.dumps(hidden.prompt)}
+
+
+def video_of(path: Path) -> Any:
+    """A VIDEO that reads a file."""
+    return InputImpl.VideoFromFile(str(path))
+
+
+def input_videos() -> list[str]:
+    """Videos in ComfyUI's input folder, for a combo."""
+    folder = folder_paths.get_input_directory()
+    names = [entry.name for entry in os.scandir(folder) if entry.is_file()] if os.path.isdir(folder) else []
+    return sorted(folder_paths.filter_files_content_types(names, ["video"]))
+
+
+def find_input(name: str, input_name: str) -> FileRef:
+    """A file of the input folder (or, with ``[output]`` behind its name, of the output folder)."""
+    if not name or not folder_paths.exists_annotated_filepath(name):
+        raise InputError(
+            f"{input_name} is '{name}', which is not in ComfyUI's input folder. Upload it with the button on the node."
+        )
+    path = os.path.realpath(folder_paths.get_annotated_filepath(name))
+    roots = (folder_paths.get_input_directory(), folder_paths.get_output_directory(), folder_paths.get_temp_directory())
+    if not any(os.path.commonpath((os.path.realpath(root), path)) == os.path.realpath(root) for root in roots):
+        raise InputError(f"{input_name} is '{name}', which lies outside ComfyUI's folders. Upload it instead.")
+    return FileRef.of(path)
+
+
+def output_files(folder: str, extension: str) -> list[str]:
+    """Files below the output folder, marked ``[output]``, for a combo."""
+    root = Path(folder_paths.get_output_directory())
+    found = (root / folder).rglob(f"*.{extension}") if (root / folder).is_dir() else []
+    return sorted(f"{path.relative_to(root).as_posix()} [output]" for path in found)

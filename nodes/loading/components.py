@@ -1,0 +1,335 @@
+"""From handles to modules on their device: which configurator, which dtype, how much memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...ltx_core_impl.loader import Checkpoint, SingleGPUModelBuilder, open_checkpoint
+from ...ltx_core_impl.loader.key_maps.select import select_key_map
+from ...ltx_core_impl.loader.lora_file import open_lora
+from ...ltx_core_impl.loader.model_config import config_for
+from ...ltx_core_impl.model.audio_vae import AudioDecoderConfigurator, AudioEncoderConfigurator, VocoderConfigurator
+from ...ltx_core_impl.model.transformer import (
+    LTXModelConfigurator,
+    LTXVideoOnlyModelConfigurator,
+    TransformerOptions,
+    X0Model,
+)
+from ...ltx_core_impl.model.upsampler import LatentUpsamplerConfigurator
+from ...ltx_core_impl.model.video_vae import (
+    PerChannelStatistics,
+    VideoDecoderConfigurator,
+    VideoEncoderConfigurator,
+)
+from ...ltx_core_impl.quantization import QuantizationPolicy
+from ...ltx_core_impl.sampling.stage import StageModality
+from ...ltx_core_impl.text_encoders.duration_head import DurationHeadConfigurator
+from ...ltx_core_impl.text_encoders.gemma import GemmaTextEncoder, load_text_encoder
+from .. import host
+from ..wires.checks import InputError
+from ..wires.handles import ComponentHandle, Context, FileRef, MissingComponent, ModelHandle, TextEncoderHandle
+from ..wires.versions import check_lora_fits, versions_of
+from .text_files import processor_builder
+
+PRECISIONS = ("auto", "bf16", "fp8_cast", "fp8_scaled_mm")
+
+# What an output of the loader is made of, by the loader's names of components.
+PARTS = {
+    "transformer": ("transformer",),
+    "video_vae": ("video_encoder", "video_decoder"),
+    "audio_vae": ("audio_encoder", "audio_decoder"),
+    "vocoder": ("vocoder",),
+    "text_projection": ("embeddings_processor",),
+    "upsampler": ("upsampler",),
+    "duration_head": ("duration_head",),
+}
+CONFIGURATORS = {
+    "video_encoder": VideoEncoderConfigurator,
+    "video_decoder": VideoDecoderConfigurator,
+    "audio_encoder": AudioEncoderConfigurator,
+    "audio_decoder": AudioDecoderConfigurator,
+    "vocoder": VocoderConfigurator,
+    "upsampler": LatentUpsamplerConfigurator,
+    "duration_head": DurationHeadConfigurator,
+}
+
+
+# Describing
+
+
+def describe_component(file: FileRef, component: str) -> ComponentHandle:
+    """The handle of a component, judged from the file's header. Raises ValueError when it is not there or not whole."""
+    checkpoint = open_checkpoint(file.path)
+    found = component_or_missing(file, checkpoint, component)
+    if isinstance(found, MissingComponent):
+        held = ", ".join(checkpoint.components) or "nothing known"
+        raise InputError(f"{file.name} holds no {component.replace('_', ' ')}; it holds: {held}. Choose another file.")
+    return found
+
+
+def component_or_missing(file: FileRef, checkpoint: Checkpoint, component: str) -> ComponentHandle | MissingComponent:
+    """The handle of a component, or what stands for it when the file does not hold it."""
+    parts = [part for part in PARTS[component] if part in checkpoint.components]
+    if not parts:
+        return MissingComponent(component=component, file=file)
+    return ComponentHandle(
+        component=component,
+        file=file,
+        version=checkpoint.version.value if checkpoint.version else "",
+        config=json.dumps(config_for(checkpoint, parts[0]), sort_keys=True),
+        versions=versions_of(checkpoint),
+    )
+
+
+def model_handle(file: FileRef, precision: str, calibration: FileRef | None) -> ModelHandle:
+    """The handle of the transformer. Raises ValueError when the file holds none."""
+    base = describe_component(file, "transformer")
+    return ModelHandle(**vars(base), precision=precision, calibration=calibration)
+
+
+def transformer_builder(handle: ModelHandle) -> SingleGPUModelBuilder:
+    """The recipe of the transformer, LoRAs and quantisation included."""
+    policy = {
+        "bf16": QuantizationPolicy.dequantize,
+        "fp8_cast": QuantizationPolicy.fp8_cast,
+        "fp8_scaled_mm": lambda: QuantizationPolicy.fp8_scaled_mm(handle.calibration and handle.calibration.path),
+    }.get(handle.precision)
+    builder = SingleGPUModelBuilder(
+        model_class_configurator=_transformer_configurator(handle),
+        model_path=handle.file.path,
+        module_ops=policy().module_ops if policy else (),
+    )
+    for lora in handle.loras:
+        builder = builder.lora(lora.file.path, strength=lora.strength)
+    return builder
+
+
+def _transformer_configurator(handle: ModelHandle) -> type:
+    return LTXModelConfigurator if _has_audio(handle.file) else LTXVideoOnlyModelConfigurator
+
+
+@lru_cache(maxsize=16)
+def _has_audio(file: FileRef) -> bool:
+    # Asked several times in every run; a full-size header takes long to read.
+    shapes = open_checkpoint(file.path).shapes
+    return any(key.endswith(("audio_patchify_proj.weight", "audio_proj_in.weight")) for key in shapes)
+
+
+@lru_cache(maxsize=16)
+def _options(config: str, has_audio: bool) -> TransformerOptions:
+    configurator = LTXModelConfigurator if has_audio else LTXVideoOnlyModelConfigurator
+    with torch.device("meta"):
+        return configurator.from_config(json.loads(config)).options
+
+
+def transformer_options(handle: ModelHandle) -> TransformerOptions:
+    """Streams and sizes of the transformer."""
+    return _options(handle.config, _has_audio(handle.file))
+
+
+def check_model(handle: ModelHandle) -> None:
+    """Judge a transformer with its LoRAs from headers alone. Raises ValueError when they do not fit one another."""
+    for lora in handle.loras:
+        if lora.strength != 0:
+            check_lora_fits(open_lora(lora.file.path), lora, handle)
+    transformer_builder(handle).validate()
+
+
+# Using
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module computes."""
+    return next(module.parameters()).device
+
+
+def like(tensor: Tensor, module: nn.Module) -> Tensor:
+    """``tensor`` on the device and in the dtype of a module's first parameter."""
+    return tensor.to(next(module.parameters()))
+
+
+def transformer_dtype(handle: ModelHandle) -> torch.dtype:
+    """The dtype that the transformer computes in, and that the latents of a run have."""
+    return torch.bfloat16 if handle.precision == "bf16" else host.compute_dtype(host.compute_device())
+
+
+@contextmanager
+def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
+    """The transformer, predicting denoised latents."""
+    dtype = transformer_dtype(handle)
+
+    def build(home: torch.device, progress: host.Progress) -> X0Model:
+        model = transformer_builder(handle).build(device=home, dtype=dtype, progress=progress)
+        backend = host.attention_backend()
+        if backend is not None:
+            model.set_attention(backend)
+        return X0Model(model)
+
+    size = _stored_bytes([handle.file.path], "transformer", dtype, handle.precision)
+    with host.loaded(
+        handle,
+        "transformer",
+        build,
+        size=size,
+        working_memory=working_memory,
+        blocks=attrgetter("velocity_model.transformer_blocks"),
+    ) as model:
+        try:
+            yield model
+        finally:
+            model.velocity_model.clear_caches()
+
+
+def _part(handle: ComponentHandle, part: str, working_memory: int = 0, dtype: torch.dtype | None = None):
+    dtype = dtype or host.compute_dtype(host.compute_device())
+    builder = SingleGPUModelBuilder(model_class_configurator=CONFIGURATORS[part], model_path=handle.file.path)
+
+    def build(home: torch.device, progress: host.Progress) -> nn.Module:
+        return builder.build(device=home, dtype=dtype, progress=progress)
+
+    size = _stored_bytes([handle.file.path], part, dtype)
+    return host.loaded(handle, f"{part} {dtype}", build, size=size, working_memory=working_memory)
+
+
+def video_encoder(handle: ComponentHandle, pixels: int) -> Any:
+    """Context manager: the encoder, with room for ``pixels`` (frames x height x width of a tile)."""
+    return _part(handle, "video_encoder", working_memory=convolution_memory(pixels))
+
+
+def video_decoder(handle: ComponentHandle, working_memory: int, dtype: torch.dtype | None = None) -> Any:
+    """Context manager: the decoder, with this many bytes of room for its work; in ``dtype`` if one is named."""
+    return _part(handle, "video_decoder", working_memory=working_memory, dtype=dtype)
+
+
+def video_decoder_bytes(handle: ComponentHandle) -> int:
+    """Size of the decoder's weights."""
+    return _stored_bytes([handle.file.path], "video_decoder", host.compute_dtype(host.compute_device()))
+
+
+def audio_encoder(handle: ComponentHandle) -> Any:
+    """Context manager: the audio encoder."""
+    return _part(handle, "audio_encoder")
+
+
+def audio_decoder(handle: ComponentHandle) -> Any:
+    """Context manager: the audio decoder."""
+    return _part(handle, "audio_decoder")
+
+
+def vocoder(handle: ComponentHandle) -> Any:
+    """Context manager: the vocoder, in float32, which costs little and avoids audible noise."""
+    return _part(handle, "vocoder", dtype=torch.float32)
+
+
+def embeddings_processor(handle: TextEncoderHandle) -> Any:
+    """Context manager: text projection and connectors."""
+    dtype = host.compute_dtype(host.compute_device())
+
+    def build(home: torch.device, progress: host.Progress) -> nn.Module:
+        return processor_builder(handle).build(device=home, dtype=dtype, progress=progress)
+
+    size = _stored_bytes(handle.projection_paths, "embeddings_processor", dtype)
+    return host.loaded(handle, "embeddings_processor", build, size=size)
+
+
+def duration_head(handle: ComponentHandle) -> Any:
+    """Context manager: the duration head, in float32, since its result is rounded to frames."""
+    return _part(handle, "duration_head", dtype=torch.float32)
+
+
+def upsampler(handle: ComponentHandle) -> Any:
+    """Context manager: a latent upscaler."""
+    return _part(handle, "upsampler")
+
+
+@contextmanager
+def video_statistics(handle: ComponentHandle) -> Iterator[PerChannelStatistics]:
+    """The per-channel statistics of a video VAE; they are all that upscaling needs of it."""
+    part = next(part for part in PARTS["video_vae"] if part in open_checkpoint(handle.file.path).components)
+    with _part(handle, part) as model:
+        yield model.per_channel_statistics
+
+
+# Estimating
+
+
+def _stored_bytes(paths: Sequence[str], part: str, dtype: torch.dtype, precision: str = "auto") -> int:
+    """Bytes of a component's weights once they are in ``dtype``."""
+    checkpoint = open_checkpoint(paths)
+    rules = select_key_map(part, checkpoint.shapes)
+    entries = (entry for key, (_, entry) in checkpoint.entries.items() if rules.apply_to_key(key) is not None)
+    return sum(_loaded_bytes(entry.dtype, entry.nbytes, dtype, precision) for entry in entries)
+
+
+def _loaded_bytes(stored: str, nbytes: int, dtype: torch.dtype, precision: str) -> int:
+    """Bytes of a tensor once it is read: fp8 stays where it may, everything else, packed 4 bits too, is widened."""
+    if stored.startswith("F8") and precision != "bf16":
+        return nbytes
+    values = nbytes * {"U8": 2.0, "I8": 1.0, "F8_E4M3": 1.0, "F8_E5M2": 1.0, "F32": 0.25}.get(stored, 0.5)
+    # Most layers of an fp8 precision take one byte per value; the others stay wide.
+    return int(values * dtype.itemsize * (0.6 if precision.startswith("fp8") else 1.0))
+
+
+def convolution_memory(pixels: int) -> int:
+    """Room for the convolutional VAEs' activations of a tile: about 64 values per pixel at the widest point."""
+    return pixels * 64 * host.compute_dtype(host.compute_device()).itemsize
+
+
+def bytes_per_row(handle: ModelHandle, video: StageModality | None, audio: StageModality | None) -> int:
+    """Room that one batch row of a forward pass needs: about 16 copies of the residual streams."""
+    options, itemsize = transformer_options(handle), transformer_dtype(handle).itemsize
+    streams = ((video, options.video), (audio, options.audio))
+    return (
+        16
+        * itemsize
+        * sum(one.tools.target_shape.token_count() * stream.dim for one, stream in streams if one is not None)
+    )
+
+
+# Text
+
+
+@contextmanager
+def gemma(handle: TextEncoderHandle, with_vision: bool = False) -> Iterator[GemmaTextEncoder]:
+    """The language model; its vision tower is only read where a picture is shown to it."""
+    dtype = host.compute_dtype(host.compute_device())
+
+    def build(home: torch.device, progress: host.Progress) -> nn.Module:
+        return load_text_encoder(
+            handle.gemma.path, dtype=dtype, device=home, with_vision=with_vision, progress=progress
+        )
+
+    size = folder_bytes(handle.gemma.path)
+    layers = attrgetter("gemma.language_model.layers")
+    part = "gemma with vision" if with_vision else "gemma"
+    with host.loaded(handle, part, build, size=size, blocks=layers) as encoder:
+        yield encoder
+
+
+def encode_prompts(handle: TextEncoderHandle, prompts: list[str]) -> list[Context]:
+    """The context of every prompt; Gemma first, then the connectors, so that one can go for the other."""
+    with gemma(handle) as encoder:
+        states = encoder.hidden_states(prompts)
+        length = encoder.tokenizer.max_length
+    with embeddings_processor(handle) as processor:
+        outputs = [processor.process_prompt(state, length=length) for state in states]
+    device, version = host.output_device(), handle.projection.version
+    return [
+        Context(output.video_encoding.float().to(device), output.audio_encoding.float().to(device), version, prompt)
+        for prompt, output in zip(prompts, outputs, strict=True)
+    ]
+
+
+def folder_bytes(path: str) -> int:
+    """Bytes of a model file, or of the safetensors files of a folder."""
+    root = Path(path)
+    return root.stat().st_size if root.is_file() else sum(file.stat().st_size for file in root.rglob("*.safetensors"))

@@ -1,0 +1,68 @@
+"""Which files make a text encoder: Gemma, the text projection and the connectors lie in one to three of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...ltx_core_impl.loader import SingleGPUModelBuilder, open_checkpoint
+from ...ltx_core_impl.loader.key_maps.select import select_key_map
+from ...ltx_core_impl.text_encoders.gemma import (
+    EmbeddingsProcessorConfigurator,
+    check_gemma_version,
+    check_projection_fits,
+    open_gemma,
+)
+from ..wires.checks import InputError
+from ..wires.handles import ComponentHandle, FileRef, TextEncoderHandle
+
+
+def text_encoder_handle(gemma: FileRef, parts: Sequence[ComponentHandle]) -> TextEncoderHandle:
+    """Join Gemma with the projection and the connectors, judged from headers alone.
+
+    LTX-2 and LTX-2.3 have both in the combined checkpoint; LTX-2.5 has the connectors in the transformer file and the
+    projection in the encoder's own file, which is joined without being asked for.
+
+    Raises:
+        InputError, ValueError: something is missing, or the parts belong to different models.
+    """
+    encoder = open_gemma(gemma.path)
+    # The file with the model's config describes the whole.
+    parts = sorted(dict.fromkeys(parts), key=lambda part: not open_checkpoint(part.file.path).config.get("transformer"))
+    names = ", ".join(part.file.name for part in parts)
+    held = set().union(*(_modules(part.file) for part in parts))
+    if "video_connector" not in held:
+        raise InputError(
+            f"text_projection is of {names}, which holds no text connectors: split models keep them in the transformer "
+            "file. Connect the text_projection output of 'LTX-2 Load Checkpoint' with the transformer file in it."
+        )
+    check_gemma_version(encoder.config, open_checkpoint(parts[0].file.path).headers[0].metadata)
+    more = [part.file for part in parts[1:]]
+    if "feature_extractor" not in held:
+        if "feature_extractor" not in _modules(gemma):
+            raise InputError(
+                f"{names} holds text connectors but no text projection, and neither does the text encoder {gemma.name}."
+                " Choose the text encoder file published with the model (gemma4-12b-with-proj-ltx-2.5), or connect the "
+                "projection file of a split LTX-2.3 set to more_text_projection."
+            )
+        more.append(gemma)
+    handle = TextEncoderHandle(gemma=gemma, projection=parts[0], more=tuple(more))
+    shapes = open_checkpoint(handle.projection_paths).shapes
+    check_projection_fits(
+        encoder.config, next(shape[1] for key, shape in shapes.items() if key.endswith("aggregate_embed.weight"))
+    )
+    processor_builder(handle).validate()
+    return handle
+
+
+def processor_builder(handle: TextEncoderHandle) -> SingleGPUModelBuilder:
+    """The recipe of the text projection and the connectors."""
+    return SingleGPUModelBuilder(
+        model_class_configurator=EmbeddingsProcessorConfigurator, model_path=handle.projection_paths
+    )
+
+
+def _modules(file: FileRef) -> set[str]:
+    """Which modules of the embeddings processor a file has: feature_extractor, video_connector, audio_connector."""
+    shapes = open_checkpoint(file.path).shapes
+    rules = select_key_map("embeddings_processor", shapes)
+    return {name.split(".")[0] for name in map(rules.apply_to_key, shapes) if name is not None}

@@ -1,0 +1,130 @@
+"""Cutting a video for its VAE: the tiles that its kind of decoder takes, and the memory that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ...ltx_core_impl.model.video_vae import (
+    AxisTiling,
+    PerAxisTiling,
+    SpatialTiling,
+    TemporalTiling,
+    TilingConfig,
+    auto_tiling,
+)
+from ...ltx_core_impl.model.video_vae.diffusion import (
+    DiffusionDecoderParams,
+    diffusion_plan,
+    required_overlaps,
+    working_bytes,
+)
+from .. import host
+from ..loading import components
+from ..wires.checks import InputError
+from ..wires.geometry import diffusion_params, video_geometry
+from ..wires.handles import ComponentHandle
+
+Tiling = TilingConfig | PerAxisTiling
+
+PER_AXIS_VERSIONS = ("2.5",)
+"""Model versions whose reference cuts each axis on its own; the earlier ones shape tiles like the picture."""
+
+
+class TileSizes(NamedTuple):
+    """The tile widgets: pixels and frames, 0 leaves an axis whole."""
+
+    tile_size: int
+    tile_overlap: int
+    temporal_size: int
+    temporal_overlap: int
+
+    def together(self) -> TilingConfig | None:
+        """Tiles shaped like the picture; None for none. Raises ValueError with the nearest valid value."""
+        spatial = SpatialTiling(size=self.tile_size, overlap=self.tile_overlap) if self.tile_size else None
+        temporal = (
+            TemporalTiling(size=self.temporal_size, overlap=self.temporal_overlap) if self.temporal_size else None
+        )
+        return TilingConfig(spatial=spatial, temporal=temporal) if spatial or temporal else None
+
+    def per_axis(self) -> PerAxisTiling | None:
+        """Tiles with independent axes; None for none."""
+        if not self.tile_size and not self.temporal_size:
+            return None
+        frames = AxisTiling(size=self.temporal_size, overlap=self.temporal_overlap if self.temporal_size else 0)
+        side = AxisTiling(size=self.tile_size, overlap=self.tile_overlap if self.tile_size else 0)
+        return PerAxisTiling(frames=frames, height=side, width=side)
+
+
+def check_tiling(*values: int | None) -> None:
+    """Judge the values of `inputs.tiling_inputs` at queue time, where None stands for one that is linked."""
+    if None not in values:
+        TileSizes(*values).together()
+
+
+def tile_pixels(size: Sequence[int], sizes: TileSizes) -> int:
+    """Pixels (frames x height x width) of the largest tile of a clip of this size."""
+    frames, height, width = size
+    frames = min(frames, sizes.temporal_size or frames)
+    return frames * min(height, sizes.tile_size or height) * min(width, sizes.tile_size or width)
+
+
+class DecodePlan(NamedTuple):
+    """Tiles, and the memory that decoding with them needs besides the weights."""
+
+    tiling: Tiling | None
+    working_memory: int
+
+
+def convolution_tiling(vae: ComponentHandle, sizes: TileSizes) -> Tiling | None:
+    """Tiles of the encoder or the convolutional decoder, by the rules of the VAE's model version."""
+    return sizes.per_axis() if vae.version in PER_AXIS_VERSIONS else sizes.together()
+
+
+def decode_plan(vae: ComponentHandle, latent_size: tuple[int, int, int], sizes: TileSizes, auto: bool) -> DecodePlan:
+    """Tiles for a latent of (frames, height, width).
+
+    Args:
+        auto: choose the tiles of a diffusion decoder from the memory that ComfyUI can grant; its neighbourhoods need
+            far larger overlaps than a convolutional decoder.
+
+    Raises:
+        ValueError: the tiles do not suit the decoder, or the memory does not suffice.
+    """
+    params = diffusion_params(vae)
+    if params is not None:
+        return _diffusion_plan(vae, params, latent_size, sizes, auto)
+    tiling = convolution_tiling(vae, sizes)
+    geometry = video_geometry(vae)
+    frames, height, width = latent_size
+    size = (geometry.pixel_frames(frames), height * geometry.scale.height, width * geometry.scale.width)
+    return DecodePlan(tiling, components.convolution_memory(tile_pixels(size, sizes)))
+
+
+def _check_overlaps(params: DiffusionDecoderParams, sizes: TileSizes) -> None:
+    frames, pixels = required_overlaps(params)[0], max(required_overlaps(params)[1:])
+    if (sizes.tile_size and sizes.tile_overlap < pixels) or (sizes.temporal_size and sizes.temporal_overlap < frames):
+        raise InputError(
+            f"tile_overlap is {sizes.tile_overlap}, temporal_overlap {sizes.temporal_overlap}; the tiles of this "
+            f"diffusion decoder must overlap by {pixels} px and {frames} frames. Raise them, or turn auto_tiles on."
+        )
+
+
+def _diffusion_plan(
+    vae: ComponentHandle,
+    params: DiffusionDecoderParams,
+    latent_size: tuple[int, int, int],
+    sizes: TileSizes,
+    auto: bool,
+) -> DecodePlan:
+    padded = tuple(max(length, least) for length, least in zip(latent_size, params.min_latent_size, strict=True))
+    if auto:
+        tiling = auto_tiling(
+            params, padded, free_bytes=host.grantable_memory(), model_bytes=components.video_decoder_bytes(vae)
+        )
+    else:
+        tiling = sizes.per_axis()
+        _check_overlaps(params, sizes)
+    if tiling is not None:
+        diffusion_plan(tiling, params, padded)  # refuses what does not suit before the weights are read
+    return DecodePlan(tiling, working_bytes(params, padded, tiling))
