@@ -6,7 +6,7 @@ from typing import Any
 
 from .checkpoint import Checkpoint
 from .errors import ConfigError
-from .presets import preset_section
+from .published import published_section
 from .version import ModelVersion
 
 _SECTIONS = {
@@ -41,7 +41,7 @@ def config_for(checkpoint: Checkpoint, component: str | None) -> dict[str, Any]:
             f"tensors match no known LTX-2 version; it holds: {', '.join(checkpoint.components) or 'nothing known'}. "
             "Use the file as published"
         )
-    return {**config, section: preset_section(section, version, checkpoint.shapes)}
+    return {**config, section: published_section(section, version, checkpoint.shapes)}
 
 
 def _version_for(checkpoint: Checkpoint, section: str) -> ModelVersion | None:

@@ -32,14 +32,12 @@ from ..vae.vae_tiling import TileSizes, check_tiling, convolution_tiling, tile_p
 from ..wires import sockets
 from ..wires.checks import (
     InputError,
-    check_frames,
-    check_grid,
     check_widgets,
     message_or_true,
     optional_handle,
     require_handle,
 )
-from ..wires.geometry import VideoGeometry, audio_geometry, video_geometry
+from ..wires.geometry import VideoGeometry, audio_geometry, check_clip_size, video_geometry
 from ..wires.handles import ComponentHandle, FileRef
 from ..wires.inputs import MAX_FRAME_RATE, MAX_SIDE, tiling_inputs
 from ..wires.pictures import SILENCE_RATE
@@ -219,15 +217,14 @@ def _cut(
     scale = geometry.scale
     width = width or _whole_cells(info.width, scale.width, fit)
     height = height or _whole_cells(info.height, scale.height, fit)
-    check_grid("width", width, scale.width)
-    check_grid("height", height, scale.height)
+    check_clip_size(geometry, width, height)
     rate = float(frame_rate(rate) if rate else info.fps)
     available = count_at_rate(source.path, rate, start)
     if not available:
         raise InputError(f"start is {start} s; {source.name} ends before that. Choose an earlier start.")
     if not length:
         length = snap_frames(available, scale.time)
-    check_frames(length, scale.time)
+    check_clip_size(geometry, length=length)
     if length > available:
         raise InputError(
             f"length is {length} frames; from {start} s on {source.name} has {available} at {rate:g} per second. Set "

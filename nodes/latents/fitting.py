@@ -14,13 +14,11 @@ from ...ltx_core_impl.sampling.grid import snap_frames
 from ..wires.checks import (
     InputError,
     check_frame_rate,
-    check_frames,
-    check_grid,
     check_widgets,
     message_or_true,
     optional_handle,
 )
-from ..wires.geometry import UNCONNECTED, VideoGeometry, geometry_when_queued, video_geometry
+from ..wires.geometry import UNCONNECTED, VideoGeometry, check_clip_size, geometry_when_queued, video_geometry
 from ..wires.inputs import MAX_LENGTH, MAX_SIDE, frame_rate_input, unusual_video_vae_input
 from ..wires.pictures import SILENCE_RATE, require_mask_for, require_pictures, require_sound
 
@@ -106,15 +104,9 @@ class LTX2FitVideo(io.ComfyNode):
         check_widgets(cls, width=width, height=height, multiple=multiple, length=length)
         if frame_rate is not None:
             check_frame_rate(frame_rate)
-        if geometry is None:
-            return
-        for name, value, cell in (("width", width, geometry.scale.width), ("height", height, geometry.scale.height)):
-            if multiple:
-                check_grid("multiple", multiple, cell)
-            if value and multiple is not None:
-                check_grid(name, value, multiple or cell)
-        if length:
-            check_frames(length, geometry.scale.time)
+        if geometry is not None:
+            sides = (None, None) if multiple is None else (width or None, height or None)
+            check_clip_size(geometry, *sides, length=length or None, multiple=multiple or 0)
 
     @classmethod
     def execute(cls, images, frame_rate, width, height, multiple, length, audio=None, video_vae=None) -> io.NodeOutput:

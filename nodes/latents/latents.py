@@ -16,13 +16,18 @@ from ..wires import sockets
 from ..wires.checks import (
     InputError,
     check_frame_rate,
-    check_frames,
-    check_grid,
     check_widgets,
     message_or_true,
     optional_handle,
 )
-from ..wires.geometry import UNCONNECTED, VideoGeometry, audio_geometry, geometry_when_queued, video_geometry
+from ..wires.geometry import (
+    UNCONNECTED,
+    VideoGeometry,
+    audio_geometry,
+    check_clip_size,
+    geometry_when_queued,
+    video_geometry,
+)
 from ..wires.handles import describe
 from ..wires.inputs import MAX_LENGTH, MAX_SEED, MAX_SIDE, frame_rate_input
 
@@ -111,13 +116,8 @@ class LTX2EmptyLatents(io.ComfyNode):
         check_widgets(cls, width=width, height=height, length=length, batch_size=batch_size)
         if frame_rate is not None:
             check_frame_rate(frame_rate)
-        if geometry is None:
-            return
-        for name, value, step in (("width", width, geometry.scale.width), ("height", height, geometry.scale.height)):
-            if value is not None:
-                check_grid(name, value, step)
-        if length is not None:
-            check_frames(length, geometry.scale.time)
+        if geometry is not None:
+            check_clip_size(geometry, width, height, length)
 
     @classmethod
     def execute(cls, width, height, length, frame_rate, batch_size, video_vae=None, audio_vae=None) -> io.NodeOutput:

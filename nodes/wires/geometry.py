@@ -14,6 +14,7 @@ from ...ltx_core_impl.model.audio_vae import AudioDecoderConfigurator
 from ...ltx_core_impl.model.video_vae import DiffusionVideoDecoder, VideoDecoderConfigurator, VideoEncoderConfigurator
 from ...ltx_core_impl.model.video_vae.diffusion import DiffusionDecoderParams
 from ...ltx_core_impl.types import AudioLatentShape, SpatioTemporalScaleFactors, VideoLatentShape, VideoPixelShape
+from .checks import check_frames, check_grid
 from .handles import ComponentHandle
 
 UNCONNECTED = "unconnected"
@@ -67,6 +68,26 @@ def video_geometry(vae: ComponentHandle | None) -> VideoGeometry:
 def geometry_when_queued(vae: Any) -> VideoGeometry | None:
     """The published geometry; None when a VAE is connected, whose grid is only known when the graph runs."""
     return video_geometry(None) if vae is UNCONNECTED else None
+
+
+def check_clip_size(
+    geometry: VideoGeometry,
+    width: int | None = None,
+    height: int | None = None,
+    length: int | None = None,
+    multiple: int = 0,
+) -> None:
+    """Sides on the VAE's grid, or on one of ``multiple`` pixels, and whole groups of frames; None is not judged.
+
+    Raises `InputError` with the nearest sizes that fit.
+    """
+    for name, value, cell in (("width", width, geometry.scale.width), ("height", height, geometry.scale.height)):
+        if multiple:
+            check_grid("multiple", multiple, cell)
+        if value is not None:
+            check_grid(name, value, multiple or cell)
+    if length is not None:
+        check_frames(length, geometry.scale.time)
 
 
 def audio_geometry(vae: ComponentHandle | None) -> AudioGeometry:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from ltx_core_impl.loader import ConfigError, ModelVersion, VersionError, open_checkpoint
 from ltx_core_impl.loader.key_maps.layouts import components_of, transformer_prefix
 from ltx_core_impl.loader.model_config import config_for
-from ltx_core_impl.loader.presets import preset_section
+from ltx_core_impl.loader.published import published_section
 from ltx_core_impl.loader.version import version_from_metadata, version_from_shapes
 from tests.conftest import GOLDEN, GOLDEN_25, TESTS, checkpoint_path, config
 from tests.unit.loader_fixtures import inventory, sparse_checkpoint
@@ -135,12 +135,12 @@ def test_the_files_own_config_wins(version: str) -> None:
     assert config_for(checkpoint, "transformer") == config(checkpoint_path(version))
 
 
-def test_presets_of_the_latest_version() -> None:
-    transformer = preset_section("transformer", ModelVersion.LTX_2_5)
+def test_published_configs_of_the_latest_version() -> None:
+    transformer = published_section("transformer", ModelVersion.LTX_2_5)
     assert transformer["ff_bias"] is False and transformer["use_keyframes_abs_pos_embedding"] is True
     convolutional = ["decoder.up_blocks.0.res_blocks.0.conv1.conv.weight"]
-    assert preset_section("vae", ModelVersion.LTX_2_5)["_class_name"] == "CausalDiffusionVAE"
-    assert preset_section("vae", ModelVersion.LTX_2_5, convolutional)["_class_name"] == "CausalVideoAutoencoder"
+    assert published_section("vae", ModelVersion.LTX_2_5)["_class_name"] == "CausalDiffusionVAE"
+    assert published_section("vae", ModelVersion.LTX_2_5, convolutional)["_class_name"] == "CausalVideoAutoencoder"
 
 
 def test_no_config_and_no_known_version_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from ..version import ModelVersion
 from . import ltx_2, ltx_2_3, ltx_2_5
 
 
-def preset_section(section: str, version: ModelVersion, keys: Iterable[str] = ()) -> dict[str, Any]:
+def published_section(section: str, version: ModelVersion, keys: Iterable[str] = ()) -> dict[str, Any]:
     """One section (``transformer``, ``vae``, ``audio_vae``, ``vocoder``) of a version's published config.
 
     Args:
