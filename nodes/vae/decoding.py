@@ -50,14 +50,20 @@ class Clips:
 
     @contextmanager
     def decoder(
-        self, sizes: TileSizes, noise_seed: int, auto_tiles: bool = True, precise: bool = False, steps: int = 0
+        self,
+        sizes: TileSizes,
+        noise_seed: int,
+        auto_tiles: bool = True,
+        whole: bool = False,
+        precise: bool = False,
+        steps: int = 0,
     ) -> Iterator[Callable[[int, torch.dtype], Iterator[Tensor]]]:
         """Gives ``decode(clip number, dtype) -> chunks (f, H, W, 3)``: uint8, or [0, 1] for a floating dtype.
 
-        ``precise`` computes in float32; ``steps`` of a diffusion decoder, 0 for its own. Raises ValueError when the
-        tiles do not suit the decoder.
+        ``whole`` lets auto_tiles decode a clip at once where that fits; ``precise`` computes in float32; ``steps`` of a
+        diffusion decoder, 0 for its own. Raises ValueError when the tiles do not suit the decoder.
         """
-        plan = decode_plan(self.handle, tuple(self.samples.shape[2:]), sizes, auto_tiles)
+        plan = decode_plan(self.handle, tuple(self.samples.shape[2:]), sizes, auto_tiles, whole)
         memory = plan.working_memory * (2 if precise else 1)
         with components.video_decoder(self.handle, memory, dtype=torch.float32 if precise else None) as decoder:
             if steps and isinstance(decoder, DiffusionVideoDecoder):

@@ -387,6 +387,23 @@ def test_the_memory_of_tiles_is_that_of_one(pack: Any) -> None:
     assert tiling.tile_pixels((17, 64, 96), tiling.TileSizes(64, 32, 8, 0)) == 8 * 64 * 64
 
 
+def test_a_clip_is_decoded_whole_where_the_memory_allows(
+    pack: Any, loaded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiling, host = (sys.modules[f"ltx2_pack.nodes.{name}"] for name in ("vae.vae_tiling", "host"))
+    components = sys.modules["ltx2_pack.nodes.loading.components"]
+    vae, sizes = loaded("2.3")[1], tiling.TileSizes(64, 32, 16, 8)
+    whole = components.convolution_memory(17 * 64 * 96) + components.video_decoder_bytes(vae)
+    monkeypatch.setattr(host, "grantable_memory", lambda: whole)
+    assert tiling.decode_plan(vae, (3, 2, 3), sizes, auto=True, whole=True).tiling is None
+    tiled = tiling.decode_plan(vae, (3, 2, 3), sizes, auto=False)
+    assert tiled.tiling == sizes.together()
+    assert tiling.decode_plan(vae, (3, 2, 3), sizes, auto=True) == tiled
+    monkeypatch.setattr(host, "grantable_memory", lambda: whole - 1)
+    assert tiling.decode_plan(vae, (3, 2, 3), sizes, auto=True, whole=True) == tiled
+    assert tiled.working_memory < components.convolution_memory(17 * 64 * 96)
+
+
 @pytest.mark.parametrize(("channels", "rate"), [(1, 44100), (2, 16000), (2, 48000)])
 def test_any_sound_is_encoded(run: Run, loaded: Any, channels: int, rate: int) -> None:
     waveform = torch.sin(torch.arange(rate) * 440 * 2 * math.pi / rate).expand(1, channels, rate)
