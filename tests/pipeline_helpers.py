@@ -12,9 +12,9 @@ from PIL import Image
 
 from ltx_core_impl.media import write_video, write_wav
 from ltx_core_impl.types import Audio
+from tools.graphs.tiny import with_tiny_models
 from tools.provision import REPO
 from tools.server import Prompt
-from tools.tiny import with_tiny_models
 
 WIDTH, HEIGHT, FPS = 64, 64, 25
 SOURCE_FRAMES, FRAMES = 20, 17

@@ -24,9 +24,9 @@ from typing import Any
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tools.graphs.tiny import VERSIONS, with_tiny_models
 from tools.provision import REPO, Host, ProvisionError, continue_inside, provision
 from tools.server import Event, Prompt, PromptRejected, Server, ServerError
-from tools.tiny import VERSIONS, with_tiny_models
 
 DEFAULT_WORKFLOW = "text-to-video"
 DEMO, DEMO_PREFIX = "demo", "demo-"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tools.graph import Graph, api_prompt
+from tools.graphs.graph import Graph, api_prompt
+from tools.graphs.workflows import ui_graph
 from tools.provision import REPO
-from tools.workflows import ui_graph
 
 DROP = """(text) => {
   const data = new DataTransfer();

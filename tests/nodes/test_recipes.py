@@ -11,8 +11,8 @@ from tests.conftest import relative_error
 from tests.nodes.graph_runner import GraphRunner
 from tests.nodes.recipes import Recipes
 from tests.pipeline_helpers import pipeline_prompt, with_inputs, write_inputs
-from tools.graph_parts import NEGATIVE, PROMPT
-from tools.tiny import VERSIONS
+from tools.graphs.parts import NEGATIVE, PROMPT
+from tools.graphs.tiny import VERSIONS
 
 RECIPES = {
     "image-to-video": ("one_stage", "Sampling"),

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from ltx_core_impl.presets import HQ_PRESET, LTX_2_3_PRESET, LTX_2_5_PRESET
-from tools.graph import Graph, GraphError, api_prompt, check_graph, input_slots
-from tools.graph_parts import NEGATIVE
-from tools.graphs_ltx25 import NEGATIVE_25
-from tools.workflows import all_graphs, ui_graph
+from tools.graphs.graph import Graph, GraphError, api_prompt, check_graph, input_slots
+from tools.graphs.ltx25 import NEGATIVE_25
+from tools.graphs.parts import NEGATIVE
+from tools.graphs.workflows import all_graphs, ui_graph
 
 
 def node_info(name: str, inputs: dict[str, list[Any]], outputs: dict[str, str], optional: Any = ()) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from tools.demo_model.measure import (
     psnr,
 )
 from tools.demo_model.world import FPS, FRAMES
-from tools.graphs_demo import GRAPHS, PREFIX
+from tools.graphs.demo import GRAPHS, PREFIX
 from tools.provision import REPO
 from tools.server import Prompt, Server
 

@@ -29,11 +29,11 @@ from tests.conftest import assert_close
 from tests.pipeline_helpers import with_inputs, write_inputs
 from tests.sampling_helpers import tools
 from tests.text_helpers import TRANSFORMER_25, load_model
-from tools import graphs_ltx25
-from tools.graph_parts import PROMPT
+from tools.graphs import ltx25
+from tools.graphs.parts import PROMPT
+from tools.graphs.tiny import with_tiny_split_files
 from tools.provision import REPO
 from tools.server import Prompt, PromptRejected, Server
-from tools.tiny import with_tiny_split_files
 
 SIZE = {"width": 64, "height": 64, "length": 17}
 AUDIO_LATENT_SECONDS = 0.04
@@ -95,11 +95,11 @@ def decode(path: Path) -> np.ndarray:
 
 
 def test_every_graph_is_tested() -> None:
-    assert {graph.name for graph in graphs_ltx25.GRAPHS} == EXPECTED.keys()
+    assert {graph.name for graph in ltx25.GRAPHS} == EXPECTED.keys()
 
 
 def test_the_negative_prompt_is_the_versions() -> None:
-    assert graphs_ltx25.NEGATIVE_25 == LTX_2_5_PRESET.negative_prompt
+    assert ltx25.NEGATIVE_25 == LTX_2_5_PRESET.negative_prompt
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -134,7 +134,7 @@ def test_latents_of_the_full_model_are_the_librarys(server: Server) -> None:
     prompt = with_inputs(prompt_of("ltx-2.5-text-to-video"), "LTX2EmptyLatents", frame_rate=25.0)
     video, audio = saved_latents(server, prompt, "Sampling")
 
-    positive, negative = load_model("2.5").encode([PROMPT, graphs_ltx25.NEGATIVE_25])
+    positive, negative = load_model("2.5").encode([PROMPT, ltx25.NEGATIVE_25])
     guidance = {
         title: node["inputs"]
         for node in prompt.values()

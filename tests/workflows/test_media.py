@@ -13,10 +13,10 @@ import pytest
 
 from ltx_core_impl.media import read_audio
 from tests.pipeline_helpers import FPS, HEIGHT, SOURCE_FRAMES, WIDTH, with_inputs, write_inputs
-from tools.graphs_media import GRAPHS
+from tools.graphs.media import GRAPHS
+from tools.graphs.tiny import STG_BLOCKS, VERSIONS, with_tiny_models
 from tools.provision import REPO
 from tools.server import Event, Prompt, PromptRejected, RunResult, Server
-from tools.tiny import STG_BLOCKS, VERSIONS, with_tiny_models
 
 FRAMES, LONG = 17, 33
 TRACKED = (9, 256, 192)  # the dots of smaller pictures fall between the pixels

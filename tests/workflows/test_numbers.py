@@ -20,8 +20,8 @@ from tests.sampling_helpers import tools
 from tests.text_helpers import PROMPTS, load_model
 from tests.transformer_helpers import load_transformer
 from tests.workflows.test_runs import load, run
+from tools.graphs.tiny import STG_BLOCKS, VERSIONS
 from tools.server import Prompt, Server
-from tools.tiny import STG_BLOCKS, VERSIONS
 
 SEED, STEPS, FPS = 1234, 3, 25.0
 CFG = {"Guidance of the picture": 3.0, "Guidance of the sound": 7.0}

@@ -21,9 +21,9 @@ from tests.pipeline_helpers import (
     with_inputs,
     write_inputs,
 )
-from tools import graphs_pipelines, graphs_videos
+from tools.graphs import pipelines, videos
+from tools.graphs.tiny import VERSIONS
 from tools.server import Prompt, PromptRejected, Server
-from tools.tiny import VERSIONS
 
 AUDIO_LATENT_SECONDS = 0.04
 
@@ -91,7 +91,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_every_graph_is_tested() -> None:
-    names = {graph.name for module in (graphs_pipelines, graphs_videos) for graph in module.GRAPHS}
+    names = {graph.name for module in (pipelines, videos) for graph in module.GRAPHS}
     assert names == {*EXPECTED, SOUND_ALONE}
 
 

@@ -14,12 +14,12 @@ import pytest
 
 from ltx_core_impl.presets import LTX_2_3_PRESET
 from tools.demo import check_video
-from tools.graph_parts import NEGATIVE
-from tools.graphs import GRAPHS
+from tools.graphs.parts import NEGATIVE
+from tools.graphs.text_to_video import GRAPHS
+from tools.graphs.tiny import VERSIONS, with_tiny_models
+from tools.graphs.workflows import all_graphs, differences, files
 from tools.provision import REPO
 from tools.server import Event, Prompt, PromptRejected, RunResult, Server
-from tools.tiny import VERSIONS, with_tiny_models
-from tools.workflows import all_graphs, differences, files
 
 NAMES = [graph.name for graph in GRAPHS]
 SAMPLE_RATES = {"2.0": 24_000, "2.3": 48_000}
@@ -52,7 +52,7 @@ def decode(path: Path) -> np.ndarray:
 
 
 def test_files_are_what_the_descriptions_give(object_info: dict[str, Any]) -> None:
-    assert differences(files(all_graphs(), object_info)) == [], "run: python3 tools/workflows.py"
+    assert differences(files(all_graphs(), object_info)) == [], "run: python3 tools/graphs/workflows.py"
 
 
 def test_negative_prompt_is_the_preset_of_the_version() -> None:

@@ -33,13 +33,13 @@ from ltx_core_impl.text_encoders.gemma import (
 )
 from ltx_core_impl.types import AudioLatentShape, SpatioTemporalScaleFactors, VideoLatentShape, VideoPixelShape
 
-from .. import graphs_demo
+from ..graphs import demo as demo_graphs
 from .export import CHECKPOINT, GEMMA
 from .settings import LATENT_CHANNELS, VIDEO_SCALE
 from .world import FPS, FRAMES, SIZE
 
 STG_BLOCK = 3
-SECOND_STAGE = tuple(map(float, graphs_demo.SECOND_STAGE.split(",")))
+SECOND_STAGE = tuple(map(float, demo_graphs.SECOND_STAGE.split(",")))
 """The sigmas of a second stage in the demo graphs."""
 SCALE = SpatioTemporalScaleFactors(*VIDEO_SCALE)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tools import graphs, graphs_media, graphs_pipelines, graphs_videos
-from tools.graph import Graph, Node, Output
-from tools.graph_parts import DISTILLED, DISTILLED_LORA, FULL, GEMMA, NEGATIVE, PROMPT, SPATIAL_UPSCALER, STAGE_2
-from tools.graphs_videos import UNION_LORA
+from tools.graphs import media, pipelines, text_to_video, videos
+from tools.graphs.graph import Graph, Node, Output
+from tools.graphs.parts import DISTILLED, DISTILLED_LORA, FULL, GEMMA, NEGATIVE, PROMPT, SPATIAL_UPSCALER, STAGE_2
+from tools.graphs.videos import UNION_LORA
 
 PREFIX = "demo-"
 CHECKPOINT = "ltx-2.3-demo.safetensors"
@@ -264,7 +264,7 @@ def _note(name: str, graph: Graph, demo: Demo) -> str:
 
 GRAPHS = [
     demo_graph(graph)
-    for module in (graphs, graphs_pipelines, graphs_videos, graphs_media)
+    for module in (text_to_video, pipelines, videos, media)
     for graph in module.GRAPHS
     if graph.name in DEMOS
 ]

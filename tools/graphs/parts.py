@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tools.graph import Graph, Node, Output
+from tools.graphs.graph import Graph, Node, Output
 
 FULL, DISTILLED = "ltx-2.3-22b-dev.safetensors", "ltx-2.3-22b-distilled.safetensors"
 GEMMA = "gemma-3-12b-it-qat-q4_0-unquantized"

@@ -1,7 +1,7 @@
 """Writes the example graphs: ``workflows/NAME.json`` to drag into the browser, ``workflows/api/NAME.json`` to queue.
 
-    python3 tools/workflows.py            # write what the descriptions in graphs*.py give
-    python3 tools/workflows.py --check    # fail if a file on disk differs
+    python3 tools/graphs/workflows.py            # write what the descriptions in this folder give
+    python3 tools/graphs/workflows.py --check    # fail if a file on disk differs
 
 Both files come from one description, so they cannot drift apart. Slot numbers, widget order and defaults come from the
 nodes themselves, as a running ComfyUI tells them (``/object_info``).
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.graph import Graph, GraphError, Node, Output, api_prompt, check_graph, input_slots, output_index
+from tools.graphs.graph import Graph, GraphError, Node, Output, api_prompt, check_graph, input_slots, output_index
 from tools.provision import PACK_NAME, REPO, ProvisionError, provision
 from tools.server import NODE_PREFIX, Server, ServerError
 
@@ -203,9 +203,10 @@ def _json(value: Any) -> str:
 
 
 def all_graphs() -> list[Graph]:
-    """The graphs of every ``tools/graphs*.py``."""
-    modules = sorted(path.stem for path in Path(__file__).parent.glob("graphs*.py"))
-    return [graph for name in modules for graph in importlib.import_module(f"tools.{name}").GRAPHS]
+    """The graphs of every description in this folder: the modules with a list ``GRAPHS``."""
+    names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
+    modules = [importlib.import_module(f"tools.graphs.{name}") for name in names]
+    return [graph for module in modules for graph in getattr(module, "GRAPHS", ())]
 
 
 def main() -> int:
@@ -228,7 +229,7 @@ def main() -> int:
             else:
                 path.unlink()
     if arguments.check and stale:
-        print("Run: python3 tools/workflows.py", file=sys.stderr)
+        print("Run: python3 tools/graphs/workflows.py", file=sys.stderr)
     return 1 if arguments.check and stale else 0
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tools.graph import Graph, Node, Output
-from tools.graph_parts import DISTILLED, FULL, GEMMA, Pipeline, with_models
+from tools.graphs.graph import Graph, Node, Output
+from tools.graphs.parts import DISTILLED, FULL, GEMMA, Pipeline, with_models
 
 NOTE = """\
 | file | folder in ComfyUI | size |

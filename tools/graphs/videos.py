@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tools.graph import Graph, Node, Output
-from tools.graph_parts import DISTILLED, FULL_2_0, SPATIAL_UPSCALER, STAGE_2, TEMPORAL_UPSCALER, Pipeline, pipeline
+from tools.graphs.graph import Graph, Node, Output
+from tools.graphs.parts import DISTILLED, FULL_2_0, SPATIAL_UPSCALER, STAGE_2, TEMPORAL_UPSCALER, Pipeline, pipeline
 
 UNION_LORA = "ltx-2.3-22b-ic-lora-union-control-ref0.5.safetensors"
 DETAILER_LORA = "ltx-2-19b-ic-lora-detailer.safetensors"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tools.graph import Graph, Node, Output
-from tools.graph_parts import (
+from tools.graphs.graph import Graph, Node, Output
+from tools.graphs.parts import (
     DISTILLED,
     DISTILLED_LORA,
     FULL,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tools.graph import Graph, Node, Output
-from tools.graph_parts import NEGATIVE, PROMPT, STAGE_2, Pipeline
+from tools.graphs.graph import Graph, Node, Output
+from tools.graphs.parts import NEGATIVE, PROMPT, STAGE_2, Pipeline
 
 DEV = "ltx-2.5-22b-dev-transformer-bf16.safetensors"
 DISTILLED = "ltx-2.5-22b-distilled-transformer-bf16.safetensors"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tools.graph import Graph, Node, Output
-from tools.graph_parts import DISTILLED, FULL, SPATIAL_UPSCALER, STAGE_2, Pipeline, pipeline
+from tools.graphs.graph import Graph, Node, Output
+from tools.graphs.parts import DISTILLED, FULL, SPATIAL_UPSCALER, STAGE_2, Pipeline, pipeline
 
 HDR_LORA = "ltx-2.3-22b-ic-lora-hdr-0.9.safetensors"
 TRACK_LORA = "ltx-2.3-22b-ic-lora-motion-track-control-ref0.5.safetensors"
