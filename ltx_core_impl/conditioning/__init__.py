@@ -2,7 +2,7 @@
 
 from .attention_mask import attention_weights_from_mask
 from .attention_strength import ConditioningItemAttentionStrengthWrapper
-from .item import ConditioningError, ConditioningItem
+from .item import ConditioningError, ConditioningItem, appended_tokens
 from .keyframe_slots import VideoGeneratedKeyframeSlots, spread_keyframes
 from .reference_audio import AudioConditionByReferenceLatent, positions_before_start
 from .region_mask import TemporalRegionMask
@@ -32,6 +32,7 @@ __all__ = [
     "VideoConditionByReferenceLatent",
     "VideoGeneratedKeyframeSlots",
     "VideoLatentTools",
+    "appended_tokens",
     "attention_weights_from_mask",
     "positions_before_start",
     "spread_keyframes",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..types import LatentState
 from .attention_mask import attention_weights, extended_attention_mask
-from .item import ConditioningItem
+from .item import ConditioningItem, appended_tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +23,10 @@ class ConditioningItemAttentionStrengthWrapper:
 
     conditioning: ConditioningItem
     attention_mask: float | Tensor
+
+    def token_count(self, target_shape: Any) -> int:
+        """Tokens that the item appends."""
+        return appended_tokens(self.conditioning, target_shape)
 
     def apply_to(self, latent_state: LatentState, latent_tools: Any) -> LatentState:
         """Raises ValueError when the weights do not fit the appended tokens."""

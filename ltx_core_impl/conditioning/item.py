@@ -24,6 +24,12 @@ class ConditioningItem(Protocol):
         ...
 
 
+def appended_tokens(item: ConditioningItem, target_shape: Any) -> int:
+    """Tokens that an item will add to those of a target of this shape; 0 for one that changes tokens in place."""
+    count = getattr(item, "token_count", None)
+    return 0 if count is None else count(target_shape)
+
+
 def require_strength(strength: float) -> None:
     """Raise ValueError unless the strength lies in [0, 1]."""
     if not 0.0 <= strength <= 1.0:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..types import GeneratedKeyframeLayout, LatentState
+from ..types import GeneratedKeyframeLayout, LatentState, VideoLatentShape
 from .item import ConditioningError, append_tokens, match_state
 from .positions import frames_to_seconds, video_pixel_bounds
 from .tools import VideoLatentTools
@@ -28,6 +28,10 @@ class VideoGeneratedKeyframeSlots:
 
     pixel_indices: Sequence[int]
     initial_keyframes: Tensor | None = None
+
+    def token_count(self, target_shape: VideoLatentShape) -> int:
+        """Tokens that it appends to a target of this size."""
+        return target_shape._replace(frames=len(self.pixel_indices)).token_count()
 
     def apply_to(self, latent_state: LatentState, latent_tools: VideoLatentTools) -> LatentState:
         """Raises ConditioningError for indices or content that do not fit, or for a second list of slots."""

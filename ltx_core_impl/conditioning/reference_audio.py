@@ -30,6 +30,10 @@ class AudioConditionByReferenceLatent:
     positions: Tensor
     strength: float = 1.0
 
+    def token_count(self, target_shape: AudioLatentShape) -> int:
+        """Tokens that it appends to any target."""
+        return self.tokens.shape[1]
+
     def apply_to(self, latent_state: LatentState, latent_tools: AudioLatentTools) -> LatentState:
         """Raises ConditioningError when tokens and positions do not fit each other or the run."""
         require_strength(self.strength)

@@ -63,6 +63,10 @@ class VideoConditionByKeyframeIndex:
     strength: float
     num_pixel_frames: int = 1
 
+    def token_count(self, target_shape: VideoLatentShape) -> int:
+        """Tokens that it appends to any target."""
+        return VideoLatentShape.from_torch_shape(self.keyframes.shape).token_count()
+
     def apply_to(self, latent_state: LatentState, latent_tools: VideoLatentTools) -> LatentState:
         """Raises ConditioningError when the channels or the batch do not fit the run."""
         require_strength(self.strength)
@@ -101,6 +105,10 @@ class VideoConditionByReferenceLatent:
     downscale_factor: int = 1
     temporal_scale_factor: int = 1
     strength: float = 1.0
+
+    def token_count(self, target_shape: VideoLatentShape) -> int:
+        """Tokens that it appends to any target."""
+        return VideoLatentShape.from_torch_shape(self.latent.shape).token_count()
 
     def apply_to(self, latent_state: LatentState, latent_tools: VideoLatentTools) -> LatentState:
         """Raises ConditioningError when the channels or the batch do not fit the run."""

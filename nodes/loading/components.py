@@ -31,6 +31,7 @@ from ...ltx_core_impl.model.video_vae import (
     VideoEncoderConfigurator,
 )
 from ...ltx_core_impl.quantization import QuantizationPolicy
+from ...ltx_core_impl.sampling.memory import forward_bytes, token_count
 from ...ltx_core_impl.sampling.stage import StageModality
 from ...ltx_core_impl.text_encoders.duration_head import DurationHeadConfigurator
 from ...ltx_core_impl.text_encoders.gemma import GemmaTextEncoder, load_text_encoder
@@ -290,14 +291,10 @@ def convolution_memory(pixels: int) -> int:
 
 
 def bytes_per_row(handle: ModelHandle, video: StageModality | None, audio: StageModality | None) -> int:
-    """Room that one batch row of a forward pass needs: about 16 copies of the residual streams."""
-    options, itemsize = transformer_options(handle), transformer_dtype(handle).itemsize
-    streams = ((video, options.video), (audio, options.audio))
-    return (
-        16
-        * itemsize
-        * sum(one.tools.target_shape.token_count() * stream.dim for one, stream in streams if one is not None)
-    )
+    """Room that one batch row of a forward pass needs, guides and references included."""
+    video_tokens, audio_tokens = (0 if one is None else token_count(one) for one in (video, audio))
+    itemsize = transformer_dtype(handle).itemsize
+    return forward_bytes(transformer_options(handle), video_tokens, audio_tokens, itemsize)
 
 
 # Text

@@ -55,6 +55,15 @@ class Denoising:
     device: torch.device
     dtype: torch.dtype
 
+    @property
+    def passes(self) -> int:
+        """Forward passes of the costliest step."""
+        used = [one for part in (self.guider.video, self.guider.audio) for one in _guidances(part)]
+        negative = self.force_uncond or any(one.cfg_scale != 1.0 for one in used)
+        perturbed = any(one.stg_scale != 0.0 for one in used)
+        isolated = any(one.modality_scale != 1.0 for one in used)
+        return 1 + negative + perturbed + isolated
+
     def denoiser(self, tools: Tools, window: int = 0) -> Denoiser:
         """The denoiser of a window (of the whole run where there is one), whose sizes ``tools`` tell."""
         denoiser: Denoiser
@@ -115,6 +124,10 @@ class Denoising:
         return MultiModalGuider(MultiModalGuiderParams(**vars(guidance)), negative_context=negative)
 
 
+def _guidances(part: Guidance | GuidanceSchedule) -> list[Guidance]:
+    return [one for _, one in part.ranges] if isinstance(part, GuidanceSchedule) else [part]
+
+
 def tiles_of(windows: Windows, tools: VideoLatentTools | None) -> list[LatentTile]:
     """The tiles of a picture; one, or none without a picture, where it is not divided."""
     if tools is None:
@@ -141,7 +154,7 @@ def largest_part(windows: Windows, video: StageModality | None) -> StageModality
         height=tile.height.end - tile.height.start,
         width=tile.width.end - tile.width.start,
     )
-    return StageModality(tools=replace(tools, target_shape=size))
+    return StageModality(tools=replace(tools, target_shape=size), conditionings=video.conditionings)
 
 
 def _tools_of(parts: Parts) -> Tools:

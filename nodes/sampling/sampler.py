@@ -35,8 +35,6 @@ from .solvers import SOLVERS, window_loop
 from .windows import require_windows
 
 CATEGORY = "LTX-2/sampling"
-# Per clip and step: the prompt, the negative prompt, the perturbed pass, and the one without the other modality.
-MOST_PASSES = 4
 
 
 class LTX2Sampler(io.ComfyNode):
@@ -171,6 +169,7 @@ class LTX2Sampler(io.ComfyNode):
             device=host.compute_device(),
             dtype=components.transformer_dtype(handle),
         )
+        rows = denoising.passes * batch
         states = _denoised(
             handle,
             denoising,
@@ -178,7 +177,7 @@ class LTX2Sampler(io.ComfyNode):
             audio,
             noiser=GaussianNoiser(SeededNoise(start_seed).generators(batch)),
             loop_of=partial(window_loop, solver, eta, loop_seed, batch),
-            working_memory=row * min(MOST_PASSES * batch, denoising.rows_at_once or MOST_PASSES * batch),
+            working_memory=row * min(rows, denoising.rows_at_once or rows),
             preview=Preview(video_handle) if video is not None and video_handle is not None else None,
         )
 
