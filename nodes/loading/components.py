@@ -30,6 +30,7 @@ from ...ltx_core_impl.model.video_vae import (
     VideoDecoderConfigurator,
     VideoEncoderConfigurator,
 )
+from ...ltx_core_impl.model.video_vae.memory import convolution_bytes
 from ...ltx_core_impl.quantization import QuantizationPolicy
 from ...ltx_core_impl.sampling.memory import forward_bytes, token_count
 from ...ltx_core_impl.sampling.stage import StageModality
@@ -280,14 +281,9 @@ def _loaded_bytes(stored: str, nbytes: int, dtype: torch.dtype, precision: str) 
     return int(values * dtype.itemsize * (0.6 if precision.startswith("fp8") else 1.0))
 
 
-# Values per pixel that a convolutional VAE holds at its widest point: an H200 showed 41 for a clip of 768x512x121
-# decoded whole, and 57 for its default tiles, the blended frames included.
-CONVOLUTION_VALUES = 48
-
-
 def convolution_memory(pixels: int) -> int:
     """Room for the convolutional VAEs' activations of a tile."""
-    return pixels * CONVOLUTION_VALUES * host.compute_dtype(host.compute_device()).itemsize
+    return convolution_bytes(pixels, host.compute_dtype(host.compute_device()).itemsize)
 
 
 def bytes_per_row(handle: ModelHandle, video: StageModality | None, audio: StageModality | None) -> int:
