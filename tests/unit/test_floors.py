@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +78,21 @@ def test_no_module_is_longer_than_400_lines() -> None:
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
     }
     assert not long
+
+
+def test_the_picture_of_the_floors_is_what_the_code_gives() -> None:
+    from tools import floors
+
+    assert floors.PICTURE.read_text(encoding="utf-8") == floors.picture(), "run python3 tools/floors.py"
+
+
+def test_the_architecture_page_names_what_exists() -> None:
+    text = (REPO / "docs" / "architecture.md").read_text(encoding="utf-8")
+    paths = [
+        path.relative_to(REPO).as_posix()
+        for folder in ("nodes", "ltx_core_impl", "tools", "tests")
+        for path in _files(folder)
+    ]
+    named = set(re.findall(r"`([\w/-]+\.py)`", text))
+    assert len(named) > 30
+    assert not {name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in paths)}
