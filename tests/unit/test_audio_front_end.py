@@ -123,6 +123,48 @@ def test_rates_without_a_common_divisor(rate: int, target: int) -> None:
     assert begin == 23999 and filters.shape == (100, 1, 339)
 
 
+def test_bands_of_an_odd_rate_reach_half_of_it() -> None:
+    # The last bin, at 5512 Hz, lies 0.5 Hz below the end of the last band and has weight.
+    assert mel_filterbank(11025, n_fft=256, mel_bins=16)[-1, -1] > 0
+    assert mel_filterbank(11024, n_fft=256, mel_bins=16)[-1, -1] == 0
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 12345, 22050, 44100, 96000])
+@pytest.mark.parametrize("target", [16000, 22050])
+@pytest.mark.parametrize("samples", [1, 7, 5003])
+def test_resampling_is_torchaudios(rate: int, target: int, samples: int) -> None:
+    functional = pytest.importorskip("torchaudio.functional")
+    waveform = torch.randn(2, 2, samples, generator=torch.Generator().manual_seed(samples))
+    assert torch.equal(resample(waveform, rate, target), functional.resample(waveform, rate, target))
+
+
+@pytest.mark.parametrize(
+    ("rate", "bins", "hop", "window"),
+    [
+        (22050, 80, 256, 1024),
+        (44100, 128, 441, 2048),
+        (48000, 32, 480, 512),
+        (16000, 40, 160, 400),
+        (11025, 16, 99, 256),
+    ],
+)
+def test_log_mel_is_torchaudios(rate: int, bins: int, hop: int, window: int) -> None:
+    transforms = pytest.importorskip("torchaudio.transforms")
+    waveform = torch.randn(2, 2, 9001, generator=torch.Generator().manual_seed(rate))
+    expected = transforms.MelSpectrogram(
+        sample_rate=rate,
+        n_fft=window,
+        hop_length=hop,
+        f_max=rate / 2,
+        n_mels=bins,
+        power=1.0,
+        norm="slaney",
+        mel_scale="slaney",
+    )(waveform)
+    found = AudioProcessor(sample_rate=rate, mel_bins=bins, hop_length=hop, n_fft=window)(Audio(waveform, rate))
+    assert torch.equal(found, expected.clamp(min=1e-5).log().transpose(2, 3))
+
+
 def test_resampling_keeps_dtype_and_input() -> None:
     waveform = torch.ones(1, 2, 800, dtype=torch.float16)
     assert resample(waveform, 16000, 16000) is waveform

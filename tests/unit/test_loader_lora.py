@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltx_core_impl.loader import (
     LoraError,
@@ -25,7 +26,7 @@ from ltx_core_impl.quantization.fp8 import cast_to_fp8, quantize_weight
 from tests.conftest import GOLDEN, checkpoint_path
 from tests.unit.test_loader_components import to_diffusers
 
-BF16 = torch.bfloat16
+BF16, F16, F32 = torch.bfloat16, torch.float16, torch.float32
 W = torch.tensor([[(4 * i + j - 5.5) / 8 for j in range(4)] for i in range(3)])
 LORA_1 = (
     torch.tensor([[0.1, -0.2, 0.3, -0.4], [0.5, 0.25, -0.125, 0.0625]]),
@@ -103,6 +104,60 @@ def test_fusion_into_scaled_fp8_renews_the_scale(shape: tuple[int, ...]) -> None
     assert_rows(row[None], [[-1.0078125, -0.935825884, -0.098981589, -0.719866097]])
 
 
+class Odd(nn.Module):
+    """Layers whose sizes are multiples of nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transformer_blocks = nn.ModuleList(
+            nn.ModuleDict({"to_q": nn.Linear(21, 7), "net": nn.Linear(7, 33, bias=False)}) for _ in range(2)
+        )
+        self.proj_out = nn.Linear(7, 5)
+
+    @classmethod
+    def from_config(cls, config: dict) -> Odd:
+        return cls()
+
+
+LORAS = ((2, BF16, None, 0.8), (50, F32, 10.0, -0.3), (1, F16, 3.0, 1), (4, BF16, 4.0, 0.0), (3, BF16, None, 1.7))
+"""Rank (also beyond the layers' sizes), dtype of the matrices, alpha, strength."""
+
+
+@pytest.mark.parametrize(("stored", "built"), list(itertools.product((BF16, F32, F16), (None, BF16, F32))))
+def test_stacked_loras_are_added_in_the_reference_order(
+    tmp_path: Path, stored: torch.dtype, built: torch.dtype | None
+) -> None:
+    torch.manual_seed(0)
+    weights = {name: value.to(stored) for name, value in Odd().state_dict().items()}
+    save_file(weights, tmp_path / "model.safetensors")
+    builder = SingleGPUModelBuilder(Odd, tmp_path / "model.safetensors")
+    target = built or stored
+    products: dict[str, list[Tensor]] = {}
+    for number, (rank, dtype, alpha, strength) in enumerate(LORAS):
+        lora = {}
+        for name, weight in weights.items():
+            if weight.ndim != 2:
+                continue
+            module = f"diffusion_model.{name.removesuffix('.weight')}"
+            down, up = (torch.randn(rank, weight.shape[1]) * 0.2).to(dtype), torch.randn(len(weight), rank).to(dtype)
+            lora |= {f"{module}.lora_A.weight": down, f"{module}.lora_B.weight": up}
+            scale = strength
+            if alpha is not None:
+                lora[f"{module}.alpha"] = torch.tensor([alpha]) if number % 2 else torch.tensor(alpha, dtype=BF16)
+                scale = strength * alpha / rank
+            if strength:
+                products.setdefault(name, []).append(torch.matmul(up * scale, down).to(target))
+        save_file(lora, tmp_path / f"{number}.safetensors")
+        builder = builder.lora(tmp_path / f"{number}.safetensors", strength)
+    fused = builder.build(device="cpu", dtype=built).state_dict()
+    for name, weight in weights.items():
+        expected = weight.to(target)
+        if name in products:
+            expected = torch.stack(products[name]).sum(dim=0).add_(weight)
+        assert fused[name].dtype == target
+        assert torch.equal(fused[name], expected), name
+
+
 def test_other_tensors_are_passed_on() -> None:
     bias, other = torch.ones(3), torch.ones(2, 2)
     state = StateDict.of({"x.weight": W.to(BF16), "x.bias": bias, "y.weight": other}, "cpu")
@@ -167,6 +222,19 @@ def test_every_module_of_the_real_model_is_found_in_every_dialect(version: str) 
 @pytest.mark.parametrize("key", ["x.weight", "x.lora_mid.weight", "x.hada_w1_a", "x.diff", "x.diff_b", "lora_A.weight"])
 def test_other_tensors_are_no_lora_matrices(key: str) -> None:
     assert split_lora_key(key) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8])
+def test_loras_are_not_added_to_codes(dtype: torch.dtype) -> None:
+    weights = StateDict.of({"a.weight": torch.ones(4, 4, dtype=dtype), "b.weight": torch.ones(4, 4)}, "cpu")
+    pair = {"lora_A.weight": torch.ones(1, 4), "lora_B.weight": torch.ones(4, 1)}
+    other = LoraStateDictWithStrength(StateDict.of({f"b.{key}": value for key, value in pair.items()}, "cpu"), 0.5)
+    fused = apply_loras(weights, [other]).sd
+    assert fused["a.weight"] is weights.sd["a.weight"]
+    assert torch.equal(fused["b.weight"], torch.full((4, 4), 1.5))
+    lora = LoraStateDictWithStrength(StateDict.of({f"a.{key}": value for key, value in pair.items()}, "cpu"), 0.5)
+    with pytest.raises(ValueError, match="Unsupported dtype"):
+        apply_loras(weights, [lora])
 
 
 def rewritten(tmp_path: Path, **changes: object) -> Path:

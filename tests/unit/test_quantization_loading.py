@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltx_core_impl.loader import (
     LTXV_MODEL_COMFY_RENAMING_MAP,
@@ -229,6 +229,33 @@ def test_nvfp4_is_dequantised(tmp_path: Path) -> None:
     codes, scale = quantize_weight(weight)
     layer = build(path, SCALED).get_submodule(LAYER)
     assert torch.equal(layer.weight.float(), codes.float()) and torch.equal(layer.weight_scale, scale)
+
+
+class Narrow(nn.Module):
+    """A layer of which neither side is a multiple of 16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(20, 5)
+
+    @classmethod
+    def from_config(cls, config: dict) -> Narrow:
+        return cls()
+
+
+def test_nvfp4_padding_is_cut(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    packed = torch.randint(0, 256, (16, 16), dtype=torch.uint8)
+    block, whole = (torch.rand(128, 4) + 0.5).to(FP8), torch.tensor(0.25)
+    weight = dequantize_nvfp4(packed, block, whole, (5, 20), torch.bfloat16)
+    tensors = {
+        "layer.weight": packed,
+        "layer.weight_scale": block,
+        "layer.weight_scale_2": whole,
+        "layer.bias": torch.zeros(5, dtype=torch.bfloat16),
+    }
+    loaded = SingleGPUModelBuilder(Narrow, save(tmp_path, tensors)).build(device="cpu")
+    assert torch.equal(loaded.layer.weight, weight)
 
 
 @pytest.mark.parametrize("group", [0, 4, 16])

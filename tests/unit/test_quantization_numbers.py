@@ -119,6 +119,41 @@ def test_a_scaled_layer_keeps_rank_dtype_and_adds_its_bias() -> None:
     assert layer(None, bias)(X[:0]).shape == (0, 3)
 
 
+@pytest.mark.parametrize("shape", [(21,), (3, 21), (2, 3, 21), (0, 21), (2, 0, 21), (1, 2, 3, 21)])
+def test_scaled_layers_take_inputs_of_any_rank_and_size(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    plain = nn.Linear(21, 7)
+    codes, scale = quantize_weight(plain.weight.detach())
+    layer = to_scaled_linear(nn.Linear(21, 7))
+    layer.weight, layer.bias = nn.Parameter(codes, requires_grad=False), plain.bias
+    layer.set_scales(scale.reshape(1), torch.tensor([0.02]))
+    x = torch.randn(shape)
+    y = layer(x)
+    assert y.shape == (*shape[:-1], 7)
+    torch.testing.assert_close(y, plain(x), atol=0.2, rtol=0.1)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-44, 1e-37])
+def test_inputs_and_weights_of_nothing_give_nothing(value: float) -> None:
+    x = torch.tensor([[value] * 16, [0.0] * 16])
+    assert not quantize_input(x, dynamic_scale(x)).float().any()
+    codes, scale = quantize_weight(x)
+    assert not codes.float().any()
+    assert scale == 1
+
+    layer = to_scaled_linear(nn.Linear(16, 3))
+    codes, scale = quantize_weight(torch.randn(3, 16))
+    layer.weight = nn.Parameter(codes, requires_grad=False)
+    layer.set_scales(scale, None)
+    assert torch.equal(layer(x), layer.bias.expand(2, 3))
+
+
+def test_the_smallest_inputs_that_count_keep_their_value() -> None:
+    x = torch.tensor([[3e-30, -1e-30]])
+    scale = dynamic_scale(x)
+    torch.testing.assert_close(quantize_input(x, scale).float() * scale, x, rtol=0.04, atol=0)
+
+
 def test_full_precision_multiplies_the_dequantised_weight() -> None:
     linear = layer(2 / 448)
     linear.full_precision = True

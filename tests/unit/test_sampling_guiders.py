@@ -48,6 +48,21 @@ def test_apg() -> None:
     check(limited, 0.36006856, -0.720137119, -1.2067163, 0.525505483)
 
 
+@pytest.mark.parametrize("shape", [(1, 5, 6), (1, 3, 5, 2), (1, 4, 3, 2, 5)])
+def test_apg_limits_video_latents_channel_by_channel(shape: tuple[int, ...]) -> None:
+    """The norm is over the last three dimensions, the projection over everything (spec 06 §8)."""
+    torch.manual_seed(0)
+    cond, uncond = torch.randn(shape), torch.randn(shape)
+    guidance = cond - uncond
+    norm = guidance.pow(2).sum(dim=(-1, -2, -3), keepdim=True).sqrt()
+    guidance = guidance * torch.minimum(torch.ones(()), 1.5 / norm)
+    parallel = (guidance * cond).sum() / (cond.pow(2).sum() + 1e-8) * cond
+    expected = 0.25 * parallel + guidance - parallel
+    torch.testing.assert_close(LtxAPGGuider(3.0, eta=0.25, norm_threshold=1.5).delta(cond, uncond), 2 * expected)
+    legacy = LegacyStatefulAPGGuider(3.0, eta=0.25, norm_threshold=1.5)
+    torch.testing.assert_close(legacy.delta(cond, uncond), 3 * expected)
+
+
 def test_legacy_apg_keeps_an_average() -> None:
     guider = LegacyStatefulAPGGuider(3.0, eta=0.5, norm_threshold=1.0, momentum=0.9)
     check(guider.delta(C, U), 0.540102839, -1.08020568, -1.81007445, 0.788258195)

@@ -187,6 +187,22 @@ def test_unknown_flag_values_are_refused(wrong: str) -> None:
         EmbeddingsProcessorConfigurator.from_config({"transformer": flags})
 
 
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({}, RopeType.INTERLEAVED),
+        ({"ff_bias": False}, RopeType.SPLIT),
+        ({"ff_bias": False, "rope_type": "interleaved"}, RopeType.INTERLEAVED),
+        ({"rope_type": "split"}, RopeType.SPLIT),
+    ],
+)
+def test_connectors_have_the_transformers_default_rotation(section: dict, expected: RopeType) -> None:
+    sizes = {"caption_channels": 8, "connector_num_attention_heads": 2, "connector_attention_head_dim": 4}
+    processor = EmbeddingsProcessorConfigurator.from_config({"transformer": sizes | section})
+    for connector in (processor.video_connector, processor.audio_connector):
+        assert connector.transformer_1d_blocks[0].attn1.rope_type is expected
+
+
 def test_connector_sizes_fall_back_to_the_video_stream_and_then_to_defaults() -> None:
     transformer = {"caption_channels": 8, "connector_num_attention_heads": 2, "connector_attention_head_dim": 4}
     transformer |= {"connector_num_layers": 3, "audio_connector_attention_head_dim": 2, "rope_type": "split"}

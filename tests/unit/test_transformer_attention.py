@@ -16,6 +16,7 @@ from ltx_core_impl.model.transformer.attention_functions import (
     available_attention_backends,
 )
 from ltx_core_impl.model.transformer.feed_forward import FeedForward
+from ltx_core_impl.model.transformer.masks import self_attention_bias
 from ltx_core_impl.model.transformer.rope import precompute_rope
 
 
@@ -111,6 +112,19 @@ def test_uninstalled_backends_say_what_is_missing() -> None:
         with pytest.raises(AttentionBackendUnavailable, match=r"needs `\w+.*Install"):
             attention_function(name)
     assert {"default", "pytorch"} <= set(available_attention_backends())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_weak_attention_strengths_keep_their_weight(dtype: torch.dtype) -> None:
+    """A strength counts down to the smallest normal number of the model's dtype; below it is that number."""
+    limits = torch.finfo(dtype)
+    strengths = torch.tensor([1e-4, 2.0**-12, 1e-20, limits.tiny, limits.tiny / 4, 0.0, -0.5, 3.0], dtype=torch.float64)
+    bias = self_attention_bias(strengths.expand(1, 8, 8), dtype)
+    assert bias.shape == (1, 1, 8, 8)
+    assert bias.dtype == dtype
+    expected = strengths.clamp_min(limits.tiny).log().to(dtype)
+    expected[5:7] = limits.min
+    assert torch.equal(bias[0, 0, 3], expected)
 
 
 def test_unknown_backend_lists_the_known() -> None:

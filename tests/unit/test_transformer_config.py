@@ -77,6 +77,13 @@ def test_unequal_heads_are_refused() -> None:
         LTXModelConfigurator.from_config(section(audio_num_attention_heads=2))
 
 
+def test_positions_that_are_null_take_their_defaults() -> None:
+    nulls = {"positional_embedding_max_pos": None, "audio_positional_embedding_max_pos": None}
+    options = LTXModelConfigurator.from_config(section(**nulls)).options
+    assert options.video.max_pos == (20, 2048, 2048)
+    assert options.audio.max_pos == (20,)
+
+
 def test_unknown_enumerations_are_refused() -> None:
     with pytest.raises(ValueError, match="foo"):
         LTXModelConfigurator.from_config(section(rope_type="foo"))

@@ -144,6 +144,14 @@ def test_upsample_video_wraps_the_statistics() -> None:
     torch.testing.assert_close(upsample_video(latent[1:], vae, model), expected[1:])
 
 
+def test_statistics_of_another_vae_are_refused() -> None:
+    upsampler = LatentUpsamplerConfigurator.from_config({"in_channels": 8, "mid_channels": 32})
+    # One channel would broadcast.
+    for channels in (1, 4):
+        with pytest.raises(ValueError, match=rf"latent has 8 channels.*VAE with {channels}"):
+            upsample_video(torch.zeros(1, 8, 1, 2, 2), PerChannelStatistics(channels), upsampler)
+
+
 def test_upsample_video_keeps_the_latents_dtype() -> None:
     statistics = PerChannelStatistics(8)
     assert upsample_video(latent_input(1, 8, 1, 2, 2), statistics, tiny().bfloat16()).dtype == torch.float32

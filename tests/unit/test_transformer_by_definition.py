@@ -15,7 +15,6 @@ from torch.nn.functional import gelu, silu
 
 from ltx_core_impl.guidance import BatchedPerturbationConfig, Perturbation, PerturbationConfig, PerturbationType
 from ltx_core_impl.model.transformer import LTXModel, LTXModelConfigurator, Modality
-from ltx_core_impl.model.transformer.masks import self_attention_bias
 from tests.unit.test_transformer_numbers import BASE
 
 SKIPS = {
@@ -269,13 +268,6 @@ def make_modality(config: dict, name: str, batch: int, tokens: int, text: int, s
     return Modality(**(fields | changes))
 
 
-def test_positions_that_are_null_take_their_defaults() -> None:
-    nulls = {"positional_embedding_max_pos": None, "audio_positional_embedding_max_pos": None}
-    options = LTXModelConfigurator.from_config({"transformer": LTX_2 | nulls}).options
-    assert options.video.max_pos == (20, 2048, 2048)
-    assert options.audio.max_pos == (20,)
-
-
 def no_skips(batch: int):
     return lambda kind, block: torch.ones(batch, 1, 1, dtype=torch.float64)
 
@@ -330,19 +322,6 @@ def test_masks_keyframes_and_absent_or_disabled_streams(name: str) -> None:
     check(config, 8, video, disabled)
     disabled = make_modality(config, "video", 2, 6, text=2, seed=7, enabled=False)
     check(config, 8, disabled, audio)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_weak_attention_strengths_keep_their_weight(dtype: torch.dtype) -> None:
-    """A strength counts down to the smallest normal number of the model's dtype; below it is that number."""
-    limits = torch.finfo(dtype)
-    strengths = torch.tensor([1e-4, 2.0**-12, 1e-20, limits.tiny, limits.tiny / 4, 0.0, -0.5, 3.0], dtype=torch.float64)
-    bias = self_attention_bias(strengths.expand(1, 8, 8), dtype)
-    assert bias.shape == (1, 1, 8, 8)
-    assert bias.dtype == dtype
-    expected = strengths.clamp_min(limits.tiny).log().to(dtype)
-    expected[5:7] = limits.min
-    assert torch.equal(bias[0, 0, 3], expected)
 
 
 PERTURBATIONS = {

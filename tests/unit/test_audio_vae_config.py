@@ -7,9 +7,6 @@ import torch
 
 from ltx_core_impl.model.audio_vae import AudioDecoderConfigurator, AudioEncoderConfigurator
 from ltx_core_impl.model.audio_vae.coding import make_audio_processor
-from ltx_core_impl.model.audio_vae.mel import AudioProcessor, mel_filterbank
-from ltx_core_impl.model.audio_vae.resampling import resample
-from ltx_core_impl.types import Audio
 from tests.unit.test_audio_models import fill, small_audio_vae
 
 
@@ -67,45 +64,3 @@ def test_without_mel_bins_the_decoder_keeps_as_many_as_the_latent_has() -> None:
     assert torch.equal(unknown(latent), known(latent)[..., :4])
     with pytest.raises(ValueError, match="does not say how many mel bins"):
         make_audio_processor(AudioEncoderConfigurator.from_config(config))
-
-
-def test_bands_of_an_odd_rate_reach_half_of_it() -> None:
-    # The last bin, at 5512 Hz, lies 0.5 Hz below the end of the last band and has weight.
-    assert mel_filterbank(11025, n_fft=256, mel_bins=16)[-1, -1] > 0
-    assert mel_filterbank(11024, n_fft=256, mel_bins=16)[-1, -1] == 0
-
-
-@pytest.mark.parametrize("rate", [8000, 11025, 12345, 22050, 44100, 96000])
-@pytest.mark.parametrize("target", [16000, 22050])
-@pytest.mark.parametrize("samples", [1, 7, 5003])
-def test_resampling_is_torchaudios(rate: int, target: int, samples: int) -> None:
-    functional = pytest.importorskip("torchaudio.functional")
-    waveform = torch.randn(2, 2, samples, generator=torch.Generator().manual_seed(samples))
-    assert torch.equal(resample(waveform, rate, target), functional.resample(waveform, rate, target))
-
-
-@pytest.mark.parametrize(
-    ("rate", "bins", "hop", "window"),
-    [
-        (22050, 80, 256, 1024),
-        (44100, 128, 441, 2048),
-        (48000, 32, 480, 512),
-        (16000, 40, 160, 400),
-        (11025, 16, 99, 256),
-    ],
-)
-def test_log_mel_is_torchaudios(rate: int, bins: int, hop: int, window: int) -> None:
-    transforms = pytest.importorskip("torchaudio.transforms")
-    waveform = torch.randn(2, 2, 9001, generator=torch.Generator().manual_seed(rate))
-    expected = transforms.MelSpectrogram(
-        sample_rate=rate,
-        n_fft=window,
-        hop_length=hop,
-        f_max=rate / 2,
-        n_mels=bins,
-        power=1.0,
-        norm="slaney",
-        mel_scale="slaney",
-    )(waveform)
-    found = AudioProcessor(sample_rate=rate, mel_bins=bins, hop_length=hop, n_fft=window)(Audio(waveform, rate))
-    assert torch.equal(found, expected.clamp(min=1e-5).log().transpose(2, 3))

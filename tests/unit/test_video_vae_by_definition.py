@@ -14,11 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltx_core_impl.model.upsampler import LatentUpsamplerConfigurator, upsample_video
 from ltx_core_impl.model.video_vae import (
     AxisTiling,
     PerAxisTiling,
-    PerChannelStatistics,
     SpatialTiling,
     TemporalTiling,
     TilingConfig,
@@ -300,11 +298,3 @@ def test_tiled_decoding_of_small_cells(
     assert [chunk.shape[2] for chunk in chunks] == [b - a for a, b in zip(starts, [*starts[1:], frames], strict=True)]
     # Masks are float32.
     assert_close(torch.cat(chunks, dim=2), buffer / weights.clamp_min(1e-8), tolerance=1e-6)
-
-
-def test_statistics_of_another_vae_are_refused() -> None:
-    upsampler = LatentUpsamplerConfigurator.from_config({"in_channels": 8, "mid_channels": 32})
-    # One channel would broadcast.
-    for channels in (1, 4):
-        with pytest.raises(ValueError, match=rf"latent has 8 channels.*VAE with {channels}"):
-            upsample_video(torch.zeros(1, 8, 1, 2, 2), PerChannelStatistics(channels), upsampler)
