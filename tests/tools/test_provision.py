@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,7 @@ def test_host_python_is_current_only_for_this_interpreter(tmp_path: Path) -> Non
     assert Host(tmp_path, Path(sys.executable), owned=True).is_current
     assert not Host(tmp_path, tmp_path / "python", owned=True).is_current
     assert os.path.isabs(sys.executable)
+
+
+def test_every_dev_requirement_is_found_by_the_name_of_its_module() -> None:
+    assert provisioning._can_import(Path(sys.executable), [provisioning._module_of(name) for name in DEV_REQUIREMENTS])
