@@ -37,24 +37,13 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(host, flush=True)
-    arguments = sys.argv[1:]
-    quick = "--quick" in arguments
-    if quick:
-        arguments = [*QUICK, *(argument for argument in arguments if argument != "--quick")]
+    quick = "--quick" in sys.argv
     browser = None if quick else _browser()
     if browser is None and not quick:
         _shout("No Chromium here: the browser tests will be SKIPPED. Install Chromium, or set LTX2_CHROMIUM to one.")
-    cores = _cores()
-    processes = min(cores, MAX_PROCESSES)
-    environment = os.environ | {
-        "LTX2_CHROMIUM": browser or "",
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    if processes > 1 and not any(argument.startswith(HOW_MANY) for argument in arguments):
-        arguments = ["-n", str(processes), "--dist", "worksteal", *arguments]
-        # Tiny tensors: threads of several processes on the same cores wait for one another.
-        environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    arguments, threads = plan(sys.argv[1:], _cores())
+    environment = os.environ | threads
+    environment |= {"LTX2_CHROMIUM": browser or "", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     python = str(host.python)
     steps = {"ruff check": [python, "-m", "ruff", "check"], "ruff format": [python, "-m", "ruff", "format", "--check"]}
     steps["pytest"] = [python, "-m", "pytest", "-rs", "--durations=10", *arguments]
@@ -70,6 +59,19 @@ def _step(name: str, command: Sequence[str], environment: dict[str, str]) -> boo
     ok = subprocess.run(command, cwd=REPO, env=environment).returncode == 0
     print(f"=== {name}: {'ok' if ok else 'FAILED'} in {time.monotonic() - started:.0f} s ===", flush=True)
     return ok
+
+
+def plan(arguments: Sequence[str], cores: int) -> tuple[list[str], dict[str, str]]:
+    """What pytest is called with, and what its environment says about threads, from our own arguments."""
+    planned = [argument for argument in arguments if argument != "--quick"]
+    if len(planned) < len(arguments):
+        planned = [*QUICK, *planned]
+    processes = min(cores, MAX_PROCESSES)
+    if processes < 2 or any(argument.startswith(HOW_MANY) for argument in planned):
+        return planned, {}
+    # Tiny tensors: threads of several processes on the same cores wait for one another.
+    threads = os.environ.get("OMP_NUM_THREADS") or str(cores // processes)
+    return ["-n", str(processes), "--dist", "worksteal", *planned], {"OMP_NUM_THREADS": threads}
 
 
 def _cores() -> int:
