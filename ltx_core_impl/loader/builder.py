@@ -156,7 +156,7 @@ class SingleGPUModelBuilder:
                 delta = fusion.delta(module, delta_dtype, work_device, self.lora_load_device)
                 return None if delta is None else delta.to(device)
 
-            materializer = Materializer(reader, dtype, deltas)
+            materializer = Materializer(reader, dtype, deltas, fusion.changes)
             for done, step in enumerate(plan.steps, start=1):
                 materializer.fill(modules[step.module_name], step)
                 if progress:

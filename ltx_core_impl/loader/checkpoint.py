@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .config import parse_config, parse_json_metadata
-from .errors import CheckpointError
+from ..quantization.other_kinds import INSTEAD, other_kind_of_config, other_kind_of_tensors
+from .config import MAX_CONFIG_BYTES, parse_config, parse_json_metadata
+from .errors import CheckpointError, UnsupportedFormatError
 from .folders import PathLike, resolve_files
 from .header import Header, TensorEntry, read_header
 from .key_maps.layouts import components_of
@@ -92,8 +95,25 @@ def open_checkpoint(path: PathLike | Sequence[PathLike]) -> Checkpoint:
 
     Raises:
         CheckpointError: any file is missing or unreadable; the message names it.
+        UnsupportedFormatError: a quantisation that is not read here, by its name.
     """
     headers = tuple(read_header(file) for file in resolve_files(path))
     if not any(header.tensors for header in headers):
         raise CheckpointError(f"{headers[0].path} holds no tensors; check that this is the right file")
-    return Checkpoint(headers)
+    checkpoint = Checkpoint(headers)
+    kind = other_kind_of_tensors(checkpoint.shapes) or other_kind_of_config(_side_config(path))
+    if kind is not None:
+        raise UnsupportedFormatError(f"{headers[0].path} is quantised with {kind}, which is not read here: {INSTEAD}")
+    return checkpoint
+
+
+def _side_config(path: PathLike | Sequence[PathLike]) -> Mapping[str, object]:
+    """The ``config.json`` of a folder, ``{}`` without a readable one: not needed, but it may say what the files are."""
+    if not isinstance(path, (str, os.PathLike)):
+        return {}
+    try:
+        file = Path(path) / "config.json"
+        content = json.loads(file.read_text(encoding="utf-8")) if file.stat().st_size <= MAX_CONFIG_BYTES else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -23,10 +23,11 @@ TORCH = {
 def torch_dtype(name: str) -> torch.dtype:
     """The torch dtype of a header's dtype name; ``ValueError`` for one torch cannot hold.
 
-    E8M0 and the unsigned types are looked up by name because old torch versions lack them.
+    E8M0 and the unsigned types are looked up by name because old torch versions lack them; E8M0 is then its raw byte.
     """
     extra = {"F8_E8M0": "float8_e8m0fnu", "U16": "uint16", "U32": "uint32", "U64": "uint64"}
-    dtype = TORCH.get(name) or getattr(torch, extra.get(name, ""), None)
+    absent = torch.uint8 if name == "F8_E8M0" else None
+    dtype = TORCH.get(name) or getattr(torch, extra.get(name, ""), absent)
     if dtype is None:
         raise ValueError(f"dtype {name} is not known to this version of torch")
     return dtype

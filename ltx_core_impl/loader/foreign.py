@@ -14,8 +14,6 @@ def name_foreign_file(start: bytes) -> str | None:
         return None
     if start.startswith(b"version https://git-lfs"):
         return f"it is a Git LFS pointer, not the model itself: run `git lfs pull`, or {_AGAIN}"
-    if start.startswith(b"GGUF"):
-        return "it is a GGUF file, which this loader does not read: use the safetensors file, or a GGUF loader"
     if start.startswith(b"PK\x03\x04"):
         return "it is a zip archive (a PyTorch .pt/.ckpt or a packed folder): convert it to safetensors first"
     if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):

@@ -11,12 +11,15 @@ import os
 import stat
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from .dtypes import BYTES
 from .errors import CheckpointNotFoundError, HeaderError
 from .foreign import SNIFF_BYTES, name_foreign_file
+from .gguf_header import MAGIC, read_gguf_header
+from .header_types import Header, TensorEntry
+
+__all__ = ["Header", "TensorEntry", "parse_header", "read_header"]
 
 MAX_HEADER_BYTES = 100_000_000
 """The limit of the format itself; real headers are below 5 MB."""
@@ -26,37 +29,8 @@ MAX_DIMENSIONS = 16
 _LENGTH = struct.Struct("<Q")
 
 
-@dataclass(frozen=True)
-class TensorEntry:
-    """One tensor of a file: dtype name (``"BF16"``), shape, and its bytes ``[begin, end)`` after the header."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-    @property
-    def nbytes(self) -> int:
-        return self.end - self.begin
-
-
-@dataclass(frozen=True)
-class Header:
-    """All that a file says about itself; ``data_start`` is where in the file the tensors' offsets count from."""
-
-    path: Path
-    tensors: Mapping[str, TensorEntry]
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    data_start: int = 0
-
-    def shape(self, key: str) -> tuple[int, ...] | None:
-        """Shape of a tensor, None when absent."""
-        entry = self.tensors.get(key)
-        return None if entry is None else entry.shape
-
-
 def read_header(path: str | os.PathLike[str]) -> Header:
-    """Read and check the header of a safetensors file.
+    """Read and check the header of a safetensors or GGUF file.
 
     Raises:
         CheckpointNotFoundError: no file there.
@@ -71,6 +45,9 @@ def read_header(path: str | os.PathLike[str]) -> Header:
             raise HeaderError(f"{path} is not a regular file; a .safetensors file is needed")
         with open(path, "rb") as file:
             start = file.read(SNIFF_BYTES)
+            if start.startswith(MAGIC) and start[4:9] != b"\x00\x00\x00\x00{":
+                file.seek(0)
+                return read_gguf_header(path, file, status.st_size)
             length = _header_length(path, start, status.st_size)
             file.seek(_LENGTH.size)
             raw = file.read(length)

@@ -18,9 +18,13 @@ from ..quantization.formats import (
     parse_comfy_quant,
 )
 from ..quantization.fp8 import cast_to_fp8, dequantize, quantize_weight
+from ..quantization.fp8_blocks import dequantize_blocks
+from ..quantization.gguf_blocks import dequantize_gguf
 from ..quantization.int8 import dequantize_int8
 from ..quantization.linear import CastLinear, ScaledLinear
+from ..quantization.mxfp8 import dequantize_mxfp8
 from ..quantization.nvfp4 import dequantize_nvfp4
+from ..quantization.packed import PackedLinear, to_unpacked_linear
 from .errors import UnsupportedFormatError
 from .fusion import delta_dtype, fuse_plain, fuse_scaled
 from .plan import KeyRules, Source, Step
@@ -48,10 +52,12 @@ class SourceReader:
         self._stack.close()
 
     def read(self, source: Source) -> Tensor:
-        """The tensor on the device, after the key-value rules."""
+        """The tensor on the device, after the key-value rules; a packed one as its bytes."""
         file = self._files.get(id(source.header))
         if file is None:
             file = self._files[id(source.header)] = self._stack.enter_context(TensorFile(source.header))
+        if source.stored.packing:
+            return file.read_packed(source.key, self._device)
         read = file.read if self._keeps(source) else file.read_copy
         value = read(source.key, self._device)
         return self._rules.apply_to_key_value(source.renamed, value)[source.part].new_value
@@ -82,11 +88,13 @@ class Materializer:
     Attributes:
         dtype: dtype of every floating tensor that is not kept in fp8; None keeps the file's.
         deltas: the LoRA changes.
+        changes: whether a module has any, without reading it.
     """
 
     reader: SourceReader | CachedReader
     dtype: torch.dtype | None
     deltas: DeltaReader
+    changes: Callable[[str], bool]
 
     def fill(self, module: nn.Module, step: Step) -> None:
         """Put the tensor of ``step`` into ``module``."""
@@ -99,7 +107,7 @@ class Materializer:
         setattr(module, step.leaf, value)
 
     def _other(self, module: nn.Module, step: Step) -> Tensor:
-        value = self.reader.read(step.source)
+        value = self._dequantized(module, step, self.dtype or torch.bfloat16)
         if isinstance(module, CastLinear):
             if value.dtype in FP8_DTYPES:
                 return value
@@ -107,18 +115,31 @@ class Materializer:
         return value.to(self.dtype or torch.bfloat16) if value.dtype in FP8_DTYPES else self._cast(value)
 
     def _weight(self, module: nn.Module, step: Step) -> Tensor:
+        if isinstance(module, PackedLinear):
+            return self._packed_weight(module, step)
         if isinstance(module, ScaledLinear):
             return self._scaled_weight(module, step)
         if isinstance(module, CastLinear):
             return self._cast_weight(module, step)
+        return self._wide_weight(module, step)
+
+    def _wide_weight(self, module: nn.Module, step: Step) -> Tensor:
         value = self._dequantized(module, step, self.dtype or torch.bfloat16)
         target = self.dtype if self.dtype and value.is_floating_point() else value.dtype
         delta = self.deltas(step.module_name, target)
         return self._cast(value) if delta is None else fuse_plain(value, delta, target)
 
+    def _packed_weight(self, layer: PackedLinear, step: Step) -> Tensor:
+        """The codes as they are; a layer that a LoRA changes is widened, since a sum has no codes."""
+        codes = None if self.changes(step.module_name) else self.reader.read(step.source)
+        if codes is None or (step.source.stored.packing and codes.is_floating_point()):
+            return self._wide_weight(to_unpacked_linear(layer), step)
+        layer.weight_scale = self._auxiliary(step, SCALE_NAMES)
+        return codes
+
     def _scaled_weight(self, layer: ScaledLinear, step: Step) -> Tensor:
         scale, input_scale = self._auxiliary(step, SCALE_NAMES), self._auxiliary(step, INPUT_SCALE_NAMES)
-        if step.format in (StoredFormat.PLAIN, StoredFormat.NVFP4, StoredFormat.INT8):
+        if step.format not in (StoredFormat.FP8, StoredFormat.SCALED_FP8):
             value = self._dequantized(layer, step, self.dtype or torch.bfloat16)
             delta = self.deltas(step.module_name, value.dtype)
             codes, scale = quantize_weight(value if delta is None else fuse_plain(value, delta, value.dtype))
@@ -150,6 +171,15 @@ class Materializer:
             return dequantize(value, self._auxiliary(step, SCALE_NAMES), wide)
         if step.format is StoredFormat.FP8:
             return value.to(wide)
+        if step.format is StoredFormat.BLOCKED_FP8:
+            return dequantize_blocks(value, self._auxiliary(step, SCALE_NAMES), wide)
+        if step.format is StoredFormat.MXFP8:
+            return dequantize_mxfp8(value, self._auxiliary(step, SCALE_NAMES), tuple(module.weight.shape), wide)
+        if step.format is StoredFormat.GGUF:
+            whole = value.is_floating_point()  # from a registry, decoded
+            return (
+                value if whole else dequantize_gguf(value, step.source.stored.packing, step.source.stored.shape, wide)
+            )
         if step.format is StoredFormat.NVFP4:
             scales = (self._auxiliary(step, (name,)) for name in ("weight_scale", "weight_scale_2"))
             try:

@@ -22,9 +22,11 @@ from ..quantization.formats import (
     comfy_quant_of,
     comfy_quant_of_marker,
     logical_shape,
+    packing_of,
     padded_shape,
     stored_format,
 )
+from ..quantization.gguf_blocks import BLOCK_TYPES, decodes_in_torch, require_decoder
 from ..quantization.linear import (
     CastLinear,
     ScaledLinear,
@@ -33,7 +35,9 @@ from ..quantization.linear import (
     to_plain_linear,
     to_scaled_linear,
 )
+from ..quantization.packed import to_packed_linear
 from .checkpoint import Checkpoint
+from .companions import refuse_unread_companions
 from .dtypes import torch_dtype
 from .errors import MissingTensorsError, ShapeMismatchError, UnsupportedFormatError
 from .header import Header
@@ -104,12 +108,20 @@ def plan_sources(checkpoint: Checkpoint, rules: KeyRules) -> dict[str, Source]:
         renamed = rules.apply_to_key(key)
         if renamed is None:
             continue
+        packed = entry.dtype in BLOCK_TYPES
         try:
-            meta = torch.empty(entry.shape, dtype=torch_dtype(entry.dtype), device="meta")
+            if packed:
+                require_decoder(entry.dtype)
+            dtype = torch.float32 if packed else torch_dtype(entry.dtype)
+            meta = torch.empty(entry.shape, dtype=dtype, device="meta")
         except (ValueError, RuntimeError) as error:
             raise UnsupportedFormatError(f"{header.path}: tensor {key!r}: {error}") from error
         for part, (name, value) in enumerate(rules.apply_to_key_value(renamed, meta)):
-            sources[name] = Source(header, key, name, renamed, part, StoredTensor(value.dtype, tuple(value.shape)))
+            if packed and value is meta:  # no rule changes it, so it need not be decoded
+                stored = StoredTensor(torch.uint8, entry.shape, entry.dtype)
+            else:
+                stored = StoredTensor(value.dtype, tuple(value.shape))
+            sources[name] = Source(header, key, name, renamed, part, stored)
     return sources
 
 
@@ -136,6 +148,7 @@ def plan_load(model: nn.Module, checkpoint: Checkpoint, sources: Mapping[str, So
     expected = [(path, leaf) for path, leaf in expected if (f"{path}.{leaf}" if path else leaf) not in missing]
     comfy = _comfy_layers(checkpoint)
     steps = [_step(path, leaf, sources, comfy, checkpoint) for path, leaf in expected]
+    refuse_unread_companions(steps, sources)
     steps = [replace(step, gate=_gate(model, step, sources)) for step in steps]
     marked = _marked(checkpoint)
     if marked is not None:
@@ -175,17 +188,24 @@ def _step(
 ) -> Step:
     source = sources[f"{path}.{leaf}" if path else leaf]
     if leaf != "weight":
-        return Step(path, leaf, source, StoredFormat.PLAIN, {})
+        return Step(path, leaf, source, StoredFormat.GGUF if source.stored.packing else StoredFormat.PLAIN, {})
     auxiliary = {name: sources[f"{path}.{name}"] for name in AUXILIARY_NAMES if f"{path}.{name}" in sources}
     try:
         layer = next((name for name in (path, source.key.removesuffix(".weight")) if name in comfy), None)
         described = None if layer is None else comfy_quant_of(comfy[layer], path)
         form = stored_format(path, source.stored, {name: aux.stored for name, aux in auxiliary.items()})
+        _check_description(path, form, described)
         if form is StoredFormat.INT8 and described is None and "comfy_quant" not in auxiliary:
             raise ValueError(f"{path} is stored as int8 without comfy_quant, which says how; use the file as published")
     except ValueError as error:
         raise UnsupportedFormatError(f"{checkpoint.path}: {error}") from error
     return Step(path, leaf, source, form, auxiliary, described)
+
+
+def _check_description(path: str, form: StoredFormat, described: ComfyQuant | None) -> None:
+    """A layer that the metadata call mxfp8 must have the scales of one, and the other way round."""
+    if described is not None and (described.format == "mxfp8") is not (form is StoredFormat.MXFP8):
+        raise ValueError(f"{path} is described as {described.format} but stored as {form.value}; use another file")
 
 
 def _comfy_layers(checkpoint: Checkpoint) -> Mapping[str, object]:
@@ -249,9 +269,8 @@ def _shape(step: Step) -> tuple[int, ...]:
 
 
 def _fits(step: Step, needed: tuple[int, ...]) -> bool:
-    """Whether the stored shape is the needed one; nvfp4 may be padded."""
-    padded = step.format is StoredFormat.NVFP4 and _shape(step) == padded_shape(needed)
-    return padded or _shape(step) == needed
+    """Whether the stored shape is the needed one; nvfp4 and mxfp8 may be padded."""
+    return _shape(step) in (needed, padded_shape(needed, step.format) if len(needed) == 2 else needed)
 
 
 def _wrong_shapes(model: nn.Module, steps: list[Step]) -> list[tuple[Step, tuple[int, ...]]]:
@@ -262,7 +281,7 @@ def _wrong_shapes(model: nn.Module, steps: list[Step]) -> list[tuple[Step, tuple
 
 
 def _choose_layer_classes(model: nn.Module, steps: list[Step]) -> None:
-    """Linears stored in fp8 keep it; in a file with scaled layers, the file decides which layers are scaled."""
+    """Linears stored packed or in fp8 keep it; in a file with scaled layers, the file decides which are scaled."""
     modules = dict(model.named_modules())
     weights = [(step, modules[step.module_name]) for step in steps if step.leaf == "weight"]
     prequantized = any(step.format is StoredFormat.SCALED_FP8 for step, _ in weights)
@@ -275,3 +294,12 @@ def _choose_layer_classes(model: nn.Module, steps: list[Step]) -> None:
             to_cast_linear(module)
         elif step.format is StoredFormat.PLAIN and isinstance(module, ScaledLinear) and prequantized:
             to_plain_linear(module)
+        elif not isinstance(module, ScaledLinear) and _stays_packed(step):
+            to_packed_linear(module, packing_of(step.format, step.source.stored))
+
+
+def _stays_packed(step: Step) -> bool:
+    """GGUF types that only a package decodes are widened once, and so are rows that a gate multiplies."""
+    packing = step.source.stored.packing
+    kept = packing_of(step.format, step.source.stored) is not None and step.gate is None
+    return kept and (not packing or decodes_in_torch(packing))

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
 import torch
 
+from .fp8_blocks import block_shape
+from .gguf_blocks import BLOCK_TYPES
 from .int8 import DEFAULT_GROUP, rotation_matrix
+from .mxfp8 import BLOCK as MX_BLOCK
+from .mxfp8 import PADDING as MX_PADDING
+from .mxfp8 import scales_are_tiled
 from .nvfp4 import BLOCK
+from .packed import BlockedFp8, GgufBlocks, MxFp8, Packing
 
 FP8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
 
-SCALE_NAMES = ("weight_scale", "scale_weight")
+SCALE_NAMES = ("weight_scale", "scale_weight", "weight_scale_inv")
 INPUT_SCALE_NAMES = ("input_scale", "scale_input")
 AUXILIARY_NAMES = (*SCALE_NAMES, *INPUT_SCALE_NAMES, "weight_scale_2", "comfy_quant", "pre_quant_scale")
-"""Leaf names that stand beside a quantised ``weight``; ``scale_…`` are the legacy ComfyUI spellings."""
+"""Leaf names that stand beside a quantised ``weight``; ``scale_…`` are the legacy ComfyUI spellings, and
+``weight_scale_inv``, in spite of its name, is multiplied too."""
 
 MAX_COMFY_QUANT_BYTES = 4096
 MAX_GROUP = 1024
-COMFY_FORMATS = ("float8_e4m3fn", "float8_e5m2", "nvfp4", "int8_tensorwise")
+COMFY_FORMATS = ("float8_e4m3fn", "float8_e5m2", "mxfp8", "nvfp4", "int8_tensorwise")
 
-_SCALAR = ((), (1,))
+_SCALAR = ((), (1,), (1, 1))
+_E8M0 = (torch.uint8, getattr(torch, "float8_e8m0fnu", torch.uint8))
 
 
 class StoredFormat(Enum):
@@ -32,8 +40,11 @@ class StoredFormat(Enum):
     PLAIN = "plain"
     FP8 = "fp8 without scale"
     SCALED_FP8 = "fp8 with a scale"
+    BLOCKED_FP8 = "fp8 with a scale per row or block"
+    MXFP8 = "mxfp8"
     NVFP4 = "nvfp4"
     INT8 = "int8 with scales"
+    GGUF = "GGUF blocks"
 
 
 class ComfyQuant(NamedTuple):
@@ -45,10 +56,11 @@ class ComfyQuant(NamedTuple):
 
 
 class StoredTensor(NamedTuple):
-    """What is known of a tensor before it is read."""
+    """What is known of a tensor before it is read; ``packing`` is the GGUF type of packed bytes, ``shape`` logical."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
+    packing: str = ""
 
 
 def stored_format(layer: str, weight: StoredTensor, auxiliary: Mapping[str, StoredTensor]) -> StoredFormat:
@@ -59,6 +71,8 @@ def stored_format(layer: str, weight: StoredTensor, auxiliary: Mapping[str, Stor
     """
     if "pre_quant_scale" in auxiliary:
         raise ValueError(f"{layer} scales its inputs first (pre_quant_scale), which is not supported")
+    if weight.packing in BLOCK_TYPES:
+        return StoredFormat.GGUF
     scale = next((auxiliary[name] for name in SCALE_NAMES if name in auxiliary), None)
     for name in (*INPUT_SCALE_NAMES, "weight_scale_2"):
         if name in auxiliary and auxiliary[name].shape not in _SCALAR:
@@ -66,11 +80,7 @@ def stored_format(layer: str, weight: StoredTensor, auxiliary: Mapping[str, Stor
     if weight.dtype in FP8_DTYPES:
         if scale is None:
             return StoredFormat.FP8
-        if scale.shape not in _SCALAR:
-            raise ValueError(
-                f"{layer} is fp8 with scales of shape {scale.shape}; only one scale per tensor is supported"
-            )
-        return StoredFormat.SCALED_FP8
+        return _scaled_fp8(layer, weight, scale)
     if weight.dtype == torch.uint8 and len(weight.shape) == 2:
         if scale is None or "weight_scale_2" not in auxiliary:
             lacking = "weight_scale" if scale is None else "weight_scale_2"
@@ -92,6 +102,42 @@ def stored_format(layer: str, weight: StoredTensor, auxiliary: Mapping[str, Stor
     return StoredFormat.PLAIN
 
 
+def _scaled_fp8(layer: str, weight: StoredTensor, scale: StoredTensor) -> StoredFormat:
+    if scale.dtype in _E8M0:
+        if weight.dtype != torch.float8_e4m3fn or scales_are_tiled(weight.shape, scale.shape) is None:
+            raise ValueError(
+                f"{layer} is mxfp8 of shape {weight.shape} in {weight.dtype} with scales of shape {scale.shape}; one "
+                f"per {MX_BLOCK} inputs is needed, row by row or tiled to 128 x 4. Download the file again"
+            )
+        return StoredFormat.MXFP8
+    if not scale.dtype.is_floating_point:
+        raise ValueError(f"{layer} is fp8 with scales in {scale.dtype}; numbers in 16 or 32 bit are needed")
+    if scale.shape in _SCALAR:
+        return StoredFormat.SCALED_FP8
+    if block_shape(weight.shape, scale.shape) is None:
+        raise ValueError(
+            f"{layer} is fp8 of shape {weight.shape} with scales of shape {scale.shape}; one scale per tensor, per "
+            "row, or per equal block is supported"
+        )
+    return StoredFormat.BLOCKED_FP8
+
+
+def packing_of(form: StoredFormat, weight: StoredTensor) -> Packing | None:
+    """How a layer decodes a weight that it keeps as stored; None for formats that are not kept packed."""
+    if form is StoredFormat.GGUF:
+        return GgufBlocks(weight.packing)
+    return {StoredFormat.BLOCKED_FP8: BlockedFp8(), StoredFormat.MXFP8: MxFp8()}.get(form)
+
+
+def taken_names(form: StoredFormat, auxiliary: Iterable[str]) -> frozenset[str]:
+    """Which of the tensors beside a weight its format reads, or may leave out without changing the weight."""
+    harmless = {*INPUT_SCALE_NAMES, "comfy_quant"}
+    if form in (StoredFormat.PLAIN, StoredFormat.FP8, StoredFormat.GGUF):
+        return frozenset(harmless)
+    scale = next((name for name in SCALE_NAMES if name in auxiliary), None)
+    return frozenset({*harmless, scale, *(("weight_scale_2",) if form is StoredFormat.NVFP4 else ())} - {None})
+
+
 def logical_shape(weight: StoredTensor, form: StoredFormat) -> tuple[int, ...]:
     """Shape after dequantisation, padding included; nvfp4 packs two inputs per byte."""
     if form is StoredFormat.NVFP4:
@@ -100,9 +146,10 @@ def logical_shape(weight: StoredTensor, form: StoredFormat) -> tuple[int, ...]:
     return weight.shape
 
 
-def padded_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape of a weight as nvfp4 stores it: rows and columns filled up to multiples of 16 (spec 05 §2.4)."""
-    return tuple(-(-size // BLOCK) * BLOCK for size in shape)
+def padded_shape(shape: tuple[int, ...], form: StoredFormat) -> tuple[int, ...]:
+    """Shape of a weight as it is stored: nvfp4 and mxfp8 fill rows and columns up (spec 05 §2.4)."""
+    multiple = {StoredFormat.NVFP4: BLOCK, StoredFormat.MXFP8: MX_PADDING}.get(form, 1)
+    return tuple(-(-size // multiple) * multiple for size in shape)
 
 
 def parse_comfy_quant(raw: bytes, layer: str) -> ComfyQuant:

@@ -155,7 +155,7 @@ def test_comfy_descriptions(tmp_path: Path, where: str) -> None:
 
 @pytest.mark.parametrize(
     ("raw", "words"),
-    [(b"{", "not JSON"), (b'{"format": "mxfp8"}', "'mxfp8', which is not supported"), (b" " * 9999, "bytes")],
+    [(b"{", "not JSON"), (b'{"format": "mxfp4"}', "'mxfp4', which is not supported"), (b" " * 9999, "bytes")],
 )
 def test_other_comfy_descriptions_are_refused(tmp_path: Path, raw: bytes, words: str) -> None:
     path = scaled_file(tmp_path)
@@ -288,7 +288,7 @@ def test_int8_is_dequantised(tmp_path: Path, where: str, scale_shape: tuple[int,
         ({"weight": torch.ones(16, 16, dtype=torch.int8)}, "needs one scale"),
         ({"weight": torch.ones(16, 8, dtype=torch.uint8)}, "without its weight_scale"),
         ({"weight": torch.ones(16, 8, dtype=torch.uint8), "weight_scale": torch.ones(1).to(FP8)}, "weight_scale_2"),
-        ({"weight": torch.ones(16, 16).to(FP8), "weight_scale": torch.ones(16, 1)}, "one scale per tensor"),
+        ({"weight": torch.ones(16, 16).to(FP8), "weight_scale": torch.ones(5, 3)}, "one scale per tensor"),
         ({"weight": torch.ones(16, 16, dtype=torch.int32)}, "no known weight format"),
         ({"pre_quant_scale": torch.ones(16)}, "pre_quant_scale"),
         (
