@@ -13,7 +13,7 @@ _ENDINGS = (
     ((".absmax", ".quant_map", ".nested_absmax", ".SCB"), "bitsandbytes"),
     ((".wscales", ".smooth_factor", ".smooth_factor_orig", ".wcscales", ".wtscale"), "SVDQuant (nunchaku)"),
     (("._data", "._scale", "._shift"), "quanto"),
-    (("_qdata", ":qdata", "_zero_point", ":zero_point"), "torchao"),
+    (("_qdata", ":qdata"), "torchao"),
     ((".g_idx",), "GPTQ"),
     ((".W_q",), "HQQ"),
     ((".weight_packed",), "compressed-tensors"),

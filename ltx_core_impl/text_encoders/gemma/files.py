@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ...loader.folders import resolve_files
 from ...loader.header import Header, read_header
 from ...loader.tensor_file import TensorFile
 from ...quantization.formats import ComfyQuant, comfy_quant_layers, comfy_quant_of, parse_comfy_quant
+from ...quantization.other_kinds import INSTEAD, other_kind_of_config, other_kind_of_tensors
 from .config import GemmaConfig, TextEncoderFileError, gemma_config
 
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors$")
@@ -134,6 +136,7 @@ def open_gemma(path: str | Path) -> GemmaFiles:
         for key, entry in header.tensors.items()
     }
     metadata = {key: value for header in headers for key, value in header.metadata.items()}
+    _refuse_other_kinds(path, raw)
     tensors = canonical_tensors(raw)
     quantization = _quantization(path, raw, metadata)
     _check_formats(path, tensors, quantization)
@@ -153,6 +156,17 @@ def open_gemma(path: str | Path) -> GemmaFiles:
     except TextEncoderFileError as error:
         raise TextEncoderFileError(f"{path}: {error}") from error
     return GemmaFiles(path=path, config=config, tensors=tensors, raw=raw, metadata=metadata, quantization=quantization)
+
+
+def _refuse_other_kinds(path: Path, raw: Mapping[str, StoredTensor]) -> None:
+    """Call a quantisation that is not read here by its name, from the tensors or the folder's ``config.json``."""
+    kind = other_kind_of_tensors({name: entry.shape for name, entry in raw.items()})
+    side = _first(path, "config.json") if path.is_dir() and kind is None else None
+    if side is not None:
+        with suppress(TextEncoderFileError):  # whether it is needed at all is judged later
+            kind = other_kind_of_config(read_json(side))
+    if kind is not None:
+        raise TextEncoderFileError(f"{path} is quantised with {kind}, which is not read here: {INSTEAD}.")
 
 
 def canonical_tensors(raw: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
