@@ -15,6 +15,7 @@ from ..quantization.formats import (
     SCALE_NAMES,
     ComfyQuant,
     StoredFormat,
+    check_description,
     parse_comfy_quant,
 )
 from ..quantization.fp8 import cast_to_fp8, dequantize, quantize_weight
@@ -134,6 +135,7 @@ class Materializer:
         codes = None if self.changes(step.module_name) else self.reader.read(step.source)
         if codes is None or (step.source.stored.packing and codes.is_floating_point()):
             return self._wide_weight(to_unpacked_linear(layer), step)
+        self._comfy_quant(step)  # for its checks
         layer.weight_scale = self._auxiliary(step, SCALE_NAMES)
         return codes
 
@@ -202,7 +204,9 @@ class Materializer:
         if raw is None:
             return step.comfy
         try:
-            return parse_comfy_quant(raw.cpu().numpy().tobytes(), step.module_name)
+            described = parse_comfy_quant(raw.cpu().numpy().tobytes(), step.module_name)
+            check_description(step.module_name, step.format, described)
+            return described
         except ValueError as error:
             raise UnsupportedFormatError(f"{step.source.header.path}: {error}") from error
 

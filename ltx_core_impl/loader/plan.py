@@ -18,6 +18,7 @@ from ..quantization.formats import (
     ComfyQuant,
     StoredFormat,
     StoredTensor,
+    check_description,
     comfy_quant_layers,
     comfy_quant_of,
     comfy_quant_of_marker,
@@ -194,18 +195,12 @@ def _step(
         layer = next((name for name in (path, source.key.removesuffix(".weight")) if name in comfy), None)
         described = None if layer is None else comfy_quant_of(comfy[layer], path)
         form = stored_format(path, source.stored, {name: aux.stored for name, aux in auxiliary.items()})
-        _check_description(path, form, described)
+        check_description(path, form, described)
         if form is StoredFormat.INT8 and described is None and "comfy_quant" not in auxiliary:
             raise ValueError(f"{path} is stored as int8 without comfy_quant, which says how; use the file as published")
     except ValueError as error:
         raise UnsupportedFormatError(f"{checkpoint.path}: {error}") from error
     return Step(path, leaf, source, form, auxiliary, described)
-
-
-def _check_description(path: str, form: StoredFormat, described: ComfyQuant | None) -> None:
-    """A layer that the metadata call mxfp8 must have the scales of one, and the other way round."""
-    if described is not None and (described.format == "mxfp8") is not (form is StoredFormat.MXFP8):
-        raise ValueError(f"{path} is described as {described.format} but stored as {form.value}; use another file")
 
 
 def _comfy_layers(checkpoint: Checkpoint) -> Mapping[str, object]:

@@ -176,6 +176,15 @@ def comfy_quant_of(value: object, layer: str) -> ComfyQuant:
     return ComfyQuant(value["format"], value.get("full_precision_matrix_mult") is True, _rotation(value, layer))
 
 
+def check_description(layer: str, form: StoredFormat, described: ComfyQuant | None) -> None:
+    """Raise ``ValueError`` for a layer that is said to be mxfp8 and is not, or the other way round."""
+    if described is not None and (described.format == "mxfp8") is not (form is StoredFormat.MXFP8):
+        raise ValueError(
+            f"{layer} is quantised as {described.format!r}, which is not supported for a weight stored as "
+            f"{form.value}: the file contradicts itself; use another one"
+        )
+
+
 def _rotation(value: Mapping[str, object], layer: str) -> int:
     if value.get("convrot") is not True:
         return 0

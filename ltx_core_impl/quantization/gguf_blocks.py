@@ -25,6 +25,9 @@ BLOCK_TYPES = {
 
 INSTALL = "pip install gguf"
 
+AT_ONCE = 1 << 24
+"""Values that are decoded at a time: in between they take some 16 bytes each."""
+
 
 def packed_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Shape in bytes of a tensor of this type and logical shape.
@@ -62,8 +65,13 @@ def dequantize_gguf(packed: Tensor, name: str, shape: tuple[int, ...], dtype: to
         raise ValueError(f"{name} of shape {tuple(shape)} cannot have {packed.numel()} bytes")
     blocks = packed.reshape(-1, size)
     decode = _DECODERS.get(name)
-    values = _by_package(blocks, name) if decode is None else decode(blocks)
-    return values.reshape(shape).to(dtype)
+    if decode is None:
+        return _by_package(blocks, name).reshape(shape).to(dtype)
+    values = torch.empty(len(blocks), inputs, dtype=dtype, device=packed.device)
+    step = AT_ONCE // inputs
+    for start in range(0, len(blocks), step):
+        values[start : start + step] = decode(blocks[start : start + step]).reshape(-1, inputs)
+    return values.reshape(shape)
 
 
 def _by_package(blocks: Tensor, name: str) -> Tensor:

@@ -14,6 +14,7 @@ from .folders import (
     find_text_encoder,
     text_encoder_options,
 )
+from .gguf_files import with_gguf_files
 from .memory import ComponentPatcher, intern, loaded
 from .progress import Progress, check_interrupt, interruptible
 
@@ -38,4 +39,5 @@ __all__ = [
     "output_device",
     "rows_at_once",
     "text_encoder_options",
+    "with_gguf_files",
 ]

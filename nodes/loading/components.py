@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -32,6 +33,8 @@ from ...ltx_core_impl.model.video_vae import (
 )
 from ...ltx_core_impl.model.video_vae.memory import convolution_bytes
 from ...ltx_core_impl.quantization import QuantizationPolicy
+from ...ltx_core_impl.quantization.formats import SCALE_NAMES
+from ...ltx_core_impl.quantization.gguf_blocks import BLOCK_TYPES
 from ...ltx_core_impl.sampling.memory import forward_bytes, token_count
 from ...ltx_core_impl.sampling.stage import StageModality
 from ...ltx_core_impl.text_encoders.duration_head import DurationHeadConfigurator
@@ -176,7 +179,8 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
             model.set_attention(backend)
         return X0Model(model)
 
-    size = _stored_bytes([handle.file.path], "transformer", dtype, handle.precision)
+    lora = bool(handle.loras)
+    size = _stored_bytes([handle.file.path], "transformer", dtype, handle.precision, lora=lora)
     with host.loaded(
         handle,
         "transformer",
@@ -264,12 +268,31 @@ def video_statistics(handle: ComponentHandle) -> Iterator[PerChannelStatistics]:
 # Estimating
 
 
-def _stored_bytes(paths: Sequence[str], part: str, dtype: torch.dtype, precision: str = "auto") -> int:
-    """Bytes of a component's weights once they are in ``dtype``."""
+def _stored_bytes(
+    paths: Sequence[str], part: str, dtype: torch.dtype, precision: str = "auto", *, lora: bool = False
+) -> int:
+    """Bytes of a component's weights once they are in ``dtype``; packed ones may stay so until a LoRA changes them."""
     checkpoint = open_checkpoint(paths)
     rules = select_key_map(part, checkpoint.shapes)
-    entries = (entry for key, (_, entry) in checkpoint.entries.items() if rules.apply_to_key(key) is not None)
-    return sum(_loaded_bytes(entry.dtype, entry.nbytes, dtype, precision) for entry in entries)
+    blocked = _layers_with_many_scales(checkpoint) if lora and precision == "auto" else ()
+    total = 0
+    for key, (_, entry) in checkpoint.entries.items():
+        if rules.apply_to_key(key) is None:
+            continue
+        values = math.prod(entry.shape)
+        if entry.dtype in BLOCK_TYPES:
+            keeps = precision == "auto" and not lora
+            total += entry.nbytes if keeps else _loaded_bytes("BF16", 2 * values, dtype, precision)
+        elif key.removesuffix(".weight") in blocked:
+            total += values * dtype.itemsize
+        else:
+            total += _loaded_bytes(entry.dtype, entry.nbytes, dtype, precision)
+    return total
+
+
+def _layers_with_many_scales(checkpoint: Checkpoint) -> set[str]:
+    named = ((*key.rpartition("."), shape) for key, shape in checkpoint.shapes.items())
+    return {layer for layer, _, leaf, shape in named if leaf in SCALE_NAMES and math.prod(shape) > 1}
 
 
 def _loaded_bytes(stored: str, nbytes: int, dtype: torch.dtype, precision: str) -> int:

@@ -62,7 +62,7 @@ class LTX2CheckpointLoader(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "checkpoint",
-                    options=host.file_options(*MODEL_FOLDERS),
+                    options=host.with_gguf_files(host.file_options(*MODEL_FOLDERS), *MODEL_FOLDERS),
                     tooltip="File in models/checkpoints (combined) or models/diffusion_models (transformer only), "
                     "for example ltx-2.3-22b-dev.safetensors.",
                 ),

@@ -79,6 +79,13 @@ def test_decoded_blocks_are_those_of_the_package(kind: str) -> None:
     assert torch.equal(dequantize_gguf(raw, kind, (6, 512), torch.float32), expected)
 
 
+def test_a_large_weight_is_decoded_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = random_blocks("Q5_K", (5, 512))
+    whole = dequantize_gguf(raw, "Q5_K", (5, 512), BF16)
+    monkeypatch.setattr(gguf_blocks, "AT_ONCE", 3 * 256)
+    assert torch.equal(dequantize_gguf(raw, "Q5_K", (5, 512), BF16), whole)
+
+
 def test_too_few_bytes_are_refused() -> None:
     with pytest.raises(ValueError, match="Q4_K of shape"):
         dequantize_gguf(torch.zeros(144, dtype=torch.uint8), "Q4_K", (2, 256), torch.float32)

@@ -155,7 +155,12 @@ def test_comfy_descriptions(tmp_path: Path, where: str) -> None:
 
 @pytest.mark.parametrize(
     ("raw", "words"),
-    [(b"{", "not JSON"), (b'{"format": "mxfp4"}', "'mxfp4', which is not supported"), (b" " * 9999, "bytes")],
+    [
+        (b"{", "not JSON"),
+        (b'{"format": "mxfp4"}', "'mxfp4', which is not supported"),
+        (b'{"format": "mxfp8"}', "'mxfp8', which is not supported for a weight stored as fp8 with a scale"),
+        (b" " * 9999, "bytes"),
+    ],
 )
 def test_other_comfy_descriptions_are_refused(tmp_path: Path, raw: bytes, words: str) -> None:
     path = scaled_file(tmp_path)

@@ -244,9 +244,11 @@ def test_files_that_describe_their_mxfp8_layers(tmp_path: Path, where: str) -> N
 
 
 def test_a_description_must_be_of_what_is_stored(tmp_path: Path) -> None:
-    path, _ = packed_file(tmp_path, "row", description("metadata", "mxfp8")[0])
-    with pytest.raises(UnsupportedFormatError, match="described as mxfp8 but stored as fp8"):
-        build(path)
+    for where in ("metadata", "tensor"):
+        metadata, more = description(where, "mxfp8")
+        path, _ = packed_file(tmp_path, "row", metadata, **more)
+        with pytest.raises(UnsupportedFormatError, match="'mxfp8', which is not supported for a weight stored as fp8"):
+            build(path)
 
 
 @pytest.mark.parametrize(
