@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from ltx_core_impl.loader.errors import CheckpointError, MissingTensorsError, ShapeMismatchError
 from ltx_core_impl.quantization.int8 import dequantize_int8
 from ltx_core_impl.quantization.nvfp4 import dequantize_nvfp4
+from ltx_core_impl.quantization.packed import PackedLinear
 from ltx_core_impl.text_encoders.gemma import TextEncoderFileError, load_gemma, load_text_encoder, open_gemma
 from ltx_core_impl.text_encoders.gemma.linear import Fp8Linear, Int8Linear, Nvfp4Linear, dequantize_fp8
 from tests.text_helpers import GEMMA3, GEMMA4, PROMPTS
@@ -182,6 +183,38 @@ def test_int8_file(group: int, where: str, tmp_path: Path) -> None:
     layer = model.language_model.layers[0].mlp.up_proj
     assert isinstance(layer, Int8Linear) and layer.weight.dtype == torch.int8
     assert torch.equal(states(path), states(single_file(tmp_path / "meant", meant)))
+
+
+@pytest.mark.parametrize("kind", ["row", "row inv", "mxfp8"])
+def test_fp8_with_many_scales_stays_packed_and_gives_what_it_stands_for(kind: str, tmp_path: Path) -> None:
+    tensors = comfy_tensors()
+    stored, meant = dict(tensors), dict(tensors)
+    for name in [*linear_names(tensors), "model.embed_tokens"]:
+        weight = tensors[f"{name}.weight"].float()
+        rows, columns = weight.shape
+        if kind == "mxfp8":
+            scale = torch.full((-(-rows // 128) * 128, -(-(columns // 32) // 4) * 4), 121, dtype=torch.uint8)
+            wide: float | torch.Tensor = 2.0**-6
+        else:
+            wide = scale = weight.abs().amax(dim=1, keepdim=True) / 448
+        codes = (weight / wide).clamp(-448, 448).to(torch.float8_e4m3fn)
+        leaf = "weight_scale_inv" if kind == "row inv" else "weight_scale"
+        stored |= {f"{name}.weight": codes, f"{name}.{leaf}": scale}
+        meant[f"{name}.weight"] = codes.float() * wide
+    (tmp_path / "meant").mkdir()
+    path = single_file(tmp_path, stored)
+    model = load_gemma(open_gemma(path), dtype=torch.float32)
+    assert type(model.language_model.layers[0].mlp.up_proj) is PackedLinear
+    assert model.language_model.layers[0].mlp.up_proj.weight.dtype == torch.float8_e4m3fn
+    assert torch.equal(states(path), states(single_file(tmp_path / "meant", meant)))
+
+
+@pytest.mark.parametrize("leaf", ["scale", "weight_scales", "weight.scale", "weight_scale_2"])
+def test_a_companion_that_nobody_takes_is_refused(leaf: str, tmp_path: Path) -> None:
+    stored, _ = quantize(comfy_tensors(), torch.float8_e4m3fn, None)
+    extra = f"{linear_names(stored)[0]}.{leaf}"
+    with pytest.raises(TextEncoderFileError, match=f"lies {extra}, which is not known"):
+        open_gemma(single_file(tmp_path, stored | {extra: torch.full((), 800.0)}))
 
 
 def test_dequantisation_does_not_change_the_stored_weight() -> None:

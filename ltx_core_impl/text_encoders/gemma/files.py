@@ -9,10 +9,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...loader.dtypes import torch_dtype
 from ...loader.folders import resolve_files
 from ...loader.header import Header, read_header
 from ...loader.tensor_file import TensorFile
-from ...quantization.formats import ComfyQuant, comfy_quant_layers, comfy_quant_of, parse_comfy_quant
+from ...quantization import formats
+from ...quantization.formats import (
+    ComfyQuant,
+    StoredFormat,
+    check_description,
+    comfy_quant_layers,
+    comfy_quant_of,
+    parse_comfy_quant,
+    stored_format,
+)
 from ...quantization.other_kinds import INSTEAD, other_kind_of_config, other_kind_of_tensors
 from .config import GemmaConfig, TextEncoderFileError, gemma_config
 
@@ -34,7 +44,9 @@ _PREFIXES = (
     ("model.embed_tokens.", "language_model.embed_tokens."),
     ("model.norm.", "language_model.norm."),
 )
-_SCALE_SPELLINGS = ((".scale_weight", ".weight_scale"),)
+_SCALE_SPELLINGS = ((".scale_weight", ".weight_scale"), (".weight_scale_inv", ".weight_scale"))
+_BESIDE = {"weight", "bias", "weight_scale", "input_scale", "scale_input", "comfy_quant"}
+_QUANTISED = {"F8_E4M3", "F8_E5M2", "U8", "I8"}
 _OTHER_FILES = "Use the bf16, fp8 or fp4 version of this text encoder."
 _READABLE_DTYPES = {"BF16", "F16", "F32", "F8_E4M3", "F8_E5M2", "U8", "I8"}
 
@@ -47,6 +59,11 @@ class StoredTensor:
     key: str
     dtype: str
     shape: tuple[int, ...]
+
+    @property
+    def described(self) -> formats.StoredTensor:
+        """What the formats are told by."""
+        return formats.StoredTensor(torch_dtype(self.dtype), self.shape)
 
     def read_bytes(self) -> bytes:
         """The content of a tensor that holds a file."""
@@ -140,6 +157,7 @@ def open_gemma(path: str | Path) -> GemmaFiles:
     tensors = canonical_tensors(raw)
     quantization = _quantization(path, raw, metadata)
     _check_formats(path, tensors, quantization)
+    _refuse_unread_companions(path, raw, tensors)
     hf_config: dict = {}
     if "gemma_config" in metadata:
         hf_config = parse_json(metadata["gemma_config"], f"gemma_config in the metadata of {path}")
@@ -160,6 +178,8 @@ def open_gemma(path: str | Path) -> GemmaFiles:
 
 def _refuse_other_kinds(path: Path, raw: Mapping[str, StoredTensor]) -> None:
     """Call a quantisation that is not read here by its name, from the tensors or the folder's ``config.json``."""
+    if any(entry.file.format == "gguf" for entry in raw.values()):
+        raise TextEncoderFileError(f"{path} is a GGUF file, which is read for the transformer only. {_OTHER_FILES}")
     kind = other_kind_of_tensors({name: entry.shape for name, entry in raw.items()})
     side = _first(path, "config.json") if path.is_dir() and kind is None else None
     if side is not None:
@@ -239,6 +259,7 @@ def _check_formats(path: Path, tensors: Mapping[str, StoredTensor], quantization
     for name, entry in weights.items():
         if entry.dtype == "U8" and not all(name + suffix in tensors for suffix in ("_scale", "_scale_2")):
             raise TextEncoderFileError(f"{path}: {name} is nvfp4 but its weight_scale or weight_scale_2 is missing.")
+        _check_layer(path, name.removesuffix(".weight"), tensors, quantization)
         if entry.dtype == "I8":
             scale = tensors.get(f"{name}_scale")
             if scale is None or name.removesuffix(".weight") not in quantization:
@@ -248,6 +269,42 @@ def _check_formats(path: Path, tensors: Mapping[str, StoredTensor], quantization
                 raise TextEncoderFileError(
                     f"{path}: {name} is int8 with scales of shape {scale.shape}; one, or one per row, can be read. "
                     f"{_OTHER_FILES}"
+                )
+
+
+def stored_form(layer: str, tensors: Mapping[str, StoredTensor]) -> StoredFormat:
+    """The format of a layer, given by its canonical name, whose weight is fp8.
+
+    Raises:
+        ValueError: scales that do not fit; the message names the layer.
+    """
+    beside = ("weight_scale", "weight_scale_2")
+    auxiliary = {leaf: tensors[f"{layer}.{leaf}"].described for leaf in beside if f"{layer}.{leaf}" in tensors}
+    return stored_format(layer, tensors[f"{layer}.weight"].described, auxiliary)
+
+
+def _check_layer(
+    path: Path, layer: str, tensors: Mapping[str, StoredTensor], quantization: Mapping[str, ComfyQuant]
+) -> None:
+    form = {"U8": StoredFormat.NVFP4, "I8": StoredFormat.INT8}.get(tensors[f"{layer}.weight"].dtype, StoredFormat.PLAIN)
+    try:
+        form = stored_form(layer, tensors) if tensors[f"{layer}.weight"].dtype.startswith("F8") else form
+        check_description(layer, form, quantization.get(layer))
+    except ValueError as error:
+        raise TextEncoderFileError(f"{path}: {error}. {_OTHER_FILES}") from error
+
+
+def _refuse_unread_companions(path: Path, raw: Mapping[str, StoredTensor], tensors: Mapping[str, StoredTensor]) -> None:
+    """No scale is overlooked: a quantised weight may have nothing beside it that is not read."""
+    for key in raw:
+        name = _canonical_name(key)
+        for end in (index for index, sign in enumerate(name or "") if sign == "."):
+            weight = tensors.get(f"{name[:end]}.weight")
+            allowed = weight is None or name[end + 1 :] in _BESIDE or weight.dtype not in _QUANTISED
+            if not allowed and not (weight.dtype == "U8" and name[end + 1 :] == "weight_scale_2"):
+                raise TextEncoderFileError(
+                    f"{path}: beside {weight.key}, stored as {weight.dtype}, lies {key}, which is not known for that. "
+                    f"Without it the layer would be wrong. {_OTHER_FILES}"
                 )
 
 

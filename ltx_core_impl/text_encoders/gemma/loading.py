@@ -11,16 +11,20 @@ from torch import Tensor, nn
 
 from ...loader.errors import MissingTensorsError, ShapeMismatchError
 from ...loader.tensor_file import TensorFile
-from ...quantization.formats import ComfyQuant
+from ...quantization.formats import ComfyQuant, packing_of
+from ...quantization.fp8_blocks import dequantize_blocks
 from ...quantization.int8 import dequantize_int8
+from ...quantization.mxfp8 import dequantize_mxfp8
+from ...quantization.packed import to_packed_linear
 from .config import GemmaConfig, TextEncoderFileError
-from .files import GemmaFiles, StoredTensor
+from .files import GemmaFiles, StoredTensor, stored_form
 from .linear import Fp8Linear, Int8Linear, Nvfp4Linear, dequantize_fp8
 from .model import GemmaModel
 from .vision import MultiModalProjector, VisionTower
 
 _FP8 = {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}
 _KEPT = (torch.uint8, torch.int8, *_FP8.values())
+_E8M0 = (torch.uint8, getattr(torch, "float8_e8m0fnu", torch.uint8))
 _SHOWN = 8
 
 
@@ -73,13 +77,20 @@ def load_gemma(
 
 
 def install_quantized_linears(model: nn.Module, files: GemmaFiles) -> None:
-    """Replace every ``nn.Linear`` whose stored weight is fp8, nvfp4 or int8 by the layer that keeps it so."""
+    """Replace every ``nn.Linear`` whose stored weight is fp8, mxfp8, nvfp4 or int8 by the layer that keeps it so."""
     tensors = files.tensors
     for name, module in list(model.named_modules()):
         entry = tensors.get(f"{name}.weight")
         if not isinstance(module, nn.Linear) or entry is None:
             continue
         if entry.dtype in _FP8:
+            packing = packing_of(stored_form(name, tensors), entry.described)
+            if packing is not None:
+                scale = tensors[f"{name}.weight_scale"].described
+                packed = to_packed_linear(module, packing)
+                packed.weight = nn.Parameter(module.weight.to(_FP8[entry.dtype]), requires_grad=False)
+                packed.weight_scale = torch.empty(scale.shape, dtype=scale.dtype, device=module.weight.device)
+                continue
             scaled = f"{name}.weight_scale" in tensors
             bias = module.bias is not None
             quantized = Fp8Linear(module.in_features, module.out_features, bias, _FP8[entry.dtype], scaled)
@@ -151,6 +162,10 @@ def read_tensors(
 def _widened(stored: Tensor, scale: Tensor, dtype: torch.dtype, described: ComfyQuant | None) -> Tensor:
     if stored.dtype == torch.int8:
         return dequantize_int8(stored, scale, described.rotation, dtype)
+    if scale.dtype in _E8M0:
+        return dequantize_mxfp8(stored, scale, tuple(stored.shape), dtype)
+    if scale.numel() > 1:
+        return dequantize_blocks(stored, scale, dtype)
     return dequantize_fp8(stored, scale, dtype)
 
 
