@@ -155,7 +155,7 @@ def plan_load(model: nn.Module, checkpoint: Checkpoint, sources: Mapping[str, So
     if marked is not None:
         steps = [replace(step, comfy=marked) if step.format is StoredFormat.SCALED_FP8 else step for step in steps]
     _check_shapes(model, steps, checkpoint, component)
-    _choose_layer_classes(model, steps)
+    choose_layer_classes(model, steps)
     return steps
 
 
@@ -275,7 +275,7 @@ def _wrong_shapes(model: nn.Module, steps: list[Step]) -> list[tuple[Step, tuple
     return [(step, needed) for step, needed in pairs if not _fits(step, needed)]
 
 
-def _choose_layer_classes(model: nn.Module, steps: list[Step]) -> None:
+def choose_layer_classes(model: nn.Module, steps: list[Step]) -> None:
     """Linears stored packed or in fp8 keep it; in a file with scaled layers, the file decides which are scaled."""
     modules = dict(model.named_modules())
     weights = [(step, modules[step.module_name]) for step in steps if step.leaf == "weight"]

@@ -32,6 +32,8 @@ _METHODS = {
     "eetq": "EETQ",
     "compressed-tensors": "compressed-tensors",
 }
+KINDS = tuple(dict.fromkeys((*_METHODS.values(), *(kind for _, kind in _ENDINGS))))
+"""The names of all of them."""
 
 
 def other_kind_of_tensors(shapes: Shapes) -> str | None:
