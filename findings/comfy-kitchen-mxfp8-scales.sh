@@ -10,9 +10,9 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 if command -v uv >/dev/null; then
-  uv venv -q "$folder/venv" && uv pip install -q --python "$folder/venv/bin/python" torch==2.11.0 numpy comfy-kitchen==0.2.31
+  uv venv -q "$folder/venv" && uv pip install -q --python "$folder/venv/bin/python" torch==2.11.0 numpy packaging comfy-kitchen==0.2.31
 else
-  python3 -m venv "$folder/venv" && "$folder/venv/bin/pip" install -q torch==2.11.0 numpy comfy-kitchen==0.2.31
+  python3 -m venv "$folder/venv" && "$folder/venv/bin/pip" install -q torch==2.11.0 numpy packaging comfy-kitchen==0.2.31
 fi
 "$folder/venv/bin/python" - <<'PYTHON'
 import importlib.metadata

@@ -70,8 +70,11 @@ class _Cursor:
         self.at += count
         self._file.seek(self.at)
 
+    def numbers(self, kinds: str) -> tuple[int | float | bool, ...]:
+        return struct.unpack("<" + kinds, self.take(struct.calcsize("<" + kinds)))
+
     def number(self, kind: str) -> int | float | bool:
-        return struct.unpack("<" + kind, self.take(struct.calcsize("<" + kind)))[0]
+        return self.numbers(kind)[0]
 
     def text(self, limit: int) -> str:
         length = self.number("Q")
@@ -134,15 +137,15 @@ def _entry(cursor: _Cursor) -> tuple[str, object]:
     if count > MAX_DIMENSIONS:
         cursor.skip(count * struct.calcsize("<" + _NUMBERS[item]))
         return key, None
-    return key, tuple(cursor.number(_NUMBERS[item]) for _ in range(count))
+    return key, cursor.numbers(f"{count}{_NUMBERS[item]}")
 
 
 def _tensor(cursor: _Cursor, entries: Mapping[str, object]) -> tuple[str, TensorEntry]:
     name, dimensions = cursor.text(MAX_NAME_BYTES), cursor.number("I")
     if dimensions > MAX_DIMENSIONS:
         raise ValueError(f"tensor {name!r:.100} has {dimensions} dimensions")
-    stored = tuple(cursor.number("Q") for _ in range(dimensions))[::-1]
-    kind, begin = cursor.number("I"), cursor.number("Q")
+    *sizes, kind, begin = cursor.numbers(f"{dimensions}QIQ")
+    stored = tuple(reversed(sizes))
     dtype = _TYPES.get(kind)
     if dtype is None:
         raise ValueError(f"tensor {name!r:.100} is of the unknown type {kind}")
