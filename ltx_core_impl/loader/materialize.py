@@ -101,7 +101,7 @@ class Materializer:
         """Put the tensor of ``step`` into ``module``."""
         value = self._weight(module, step) if step.leaf == "weight" else self._other(module, step)
         if step.gate is not None:
-            rows = self.reader.read(step.gate).float().view(-1, *[1] * (value.ndim - 1))
+            rows = self._decoded(step.gate, torch.float32).float().view(-1, *[1] * (value.ndim - 1))
             value = (value.float() * rows).to(value.dtype)
         if step.leaf in module._parameters:
             value = nn.Parameter(value, requires_grad=False)
@@ -168,6 +168,8 @@ class Materializer:
 
     def _dequantized(self, module: nn.Module, step: Step, wide: torch.dtype) -> Tensor:
         """The weight without scales: as stored when it is not quantised, else in dtype ``wide``."""
+        if step.format is StoredFormat.GGUF:
+            return self._decoded(step.source, wide)
         value = self.reader.read(step.source)
         if step.format is StoredFormat.SCALED_FP8:
             return dequantize(value, self._auxiliary(step, SCALE_NAMES), wide)
@@ -177,11 +179,6 @@ class Materializer:
             return dequantize_blocks(value, self._auxiliary(step, SCALE_NAMES), wide)
         if step.format is StoredFormat.MXFP8:
             return dequantize_mxfp8(value, self._auxiliary(step, SCALE_NAMES), tuple(module.weight.shape), wide)
-        if step.format is StoredFormat.GGUF:
-            whole = value.is_floating_point()  # from a registry, decoded
-            return (
-                value if whole else dequantize_gguf(value, step.source.stored.packing, step.source.stored.shape, wide)
-            )
         if step.format is StoredFormat.NVFP4:
             scales = (self._auxiliary(step, (name,)) for name in ("weight_scale", "weight_scale_2"))
             try:
@@ -195,6 +192,12 @@ class Materializer:
             except ValueError as error:
                 raise UnsupportedFormatError(f"{step.source.header.path}: {step.name}: {error}") from error
         return value
+
+    def _decoded(self, source: Source, wide: torch.dtype) -> Tensor:
+        """A tensor as it is stored, GGUF blocks decoded; from a registry these are whole already."""
+        value, stored = self.reader.read(source), source.stored
+        packed = stored.packing and not value.is_floating_point()
+        return dequantize_gguf(value, stored.packing, stored.shape, wide) if packed else value
 
     def _auxiliary(self, step: Step, names: tuple[str, ...]) -> Tensor | None:
         return next((self.reader.read(step.auxiliary[name]) for name in names if name in step.auxiliary), None)
