@@ -32,9 +32,10 @@ def encoder() -> GemmaTextEncoder:
 
 @pytest.fixture(scope="module")
 def peer() -> transformers.Gemma3ForConditionalGeneration:
-    return transformers.Gemma3ForConditionalGeneration.from_pretrained(
-        GEMMA3, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
-    ).eval()
+    model = transformers.Gemma3ForConditionalGeneration.from_pretrained(
+        GEMMA3, attn_implementation="sdpa", local_files_only=True
+    )
+    return model.float().eval()
 
 
 def test_request_from_text() -> None:
@@ -109,7 +110,7 @@ def test_image_pixels(dtype: torch.dtype, size: tuple[int, int]) -> None:
 
 
 def test_image_pixels_are_those_of_the_folders_processor(encoder: GemmaTextEncoder) -> None:
-    own = {"backend": "pil"} if int(transformers.__version__.split(".")[0]) >= 5 else {"use_fast": False}
+    own = {"backend": "pil"} if transformers.__version__.startswith("5.") else {"use_fast": False}
     processor = transformers.AutoImageProcessor.from_pretrained(GEMMA3, **own, local_files_only=True)
     image = (IMAGE * 255).to(torch.uint8)
     small = torch.nn.functional.interpolate(

@@ -128,8 +128,16 @@ class Gemma4TextModel(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config, layer_type) for layer_type in config.layer_types)
         self.norm = RMSNorm(config.hidden_size, config.eps)
 
-    def forward(self, input_ids: Tensor, position_ids: Tensor, use_cache: bool = False) -> Tensor:
-        """The normalised last states ``(1, T, D)`` of ids and positions ``(1, T)``; there is no cache to use."""
+    def forward(
+        self, input_ids: Tensor, position_ids: Tensor, attention_mask: Tensor | None = None, use_cache: bool = False
+    ) -> Tensor:
+        """The normalised last states ``(1, T, D)`` of ids and positions ``(1, T)``.
+
+        Raises:
+            ValueError: padding in ``attention_mask`` ``(1, T)``, or a cache; encoding has neither.
+        """
+        if use_cache or (attention_mask is not None and not attention_mask.all()):
+            raise ValueError("Gemma 4 encodes one whole prompt here: without padding and without a cache.")
         hidden = self.embed_tokens(input_ids)
         # The scale is rounded to the compute dtype, as in the reference.
         hidden = hidden * torch.tensor(self.config.hidden_size**0.5, dtype=hidden.dtype, device=hidden.device)

@@ -106,7 +106,8 @@ def _record(model: nn.Module, ids: Tensor, first: int) -> tuple[Tensor, list[Lay
     positions = torch.arange(first, first + len(ids), device=ids.device)[None]
     model.layers = recorders
     try:
-        model(input_ids=ids[None], position_ids=positions, use_cache=False)
+        # The mask of ones says that this is one sequence: without it a mask is built where "causal" would do.
+        model(input_ids=ids[None], position_ids=positions, attention_mask=torch.ones_like(ids)[None], use_cache=False)
     finally:
         model.layers = layers
     return recorders[0].state, [recorder.call for recorder in recorders]

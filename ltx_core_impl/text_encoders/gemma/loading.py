@@ -18,8 +18,8 @@ from ...quantization.mxfp8 import dequantize_mxfp8
 from ...quantization.packed import to_packed_linear
 from .config import GemmaConfig, TextEncoderFileError
 from .files import GemmaFiles, StoredTensor, stored_form
-from .linear import Fp8Linear, Int8Linear, Nvfp4Linear, dequantize_fp8
 from .hidden_states import accept_batches, all_hidden_states
+from .linear import Fp8Linear, Int8Linear, Nvfp4Linear, dequantize_fp8
 from .networks import fill_buffers, new_network
 
 _FP8 = {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}
