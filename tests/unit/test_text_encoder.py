@@ -58,9 +58,8 @@ def test_states_may_be_given_one_by_one(model: AVGemmaTextEncoderModel) -> None:
 
 
 def test_states_of_a_prompt_depend_on_its_place_in_the_padded_sequence(model: AVGemmaTextEncoderModel) -> None:
-    language_model = model.text_encoder.gemma.language_model
     ids = torch.arange(2, 14)
-    front, back = language_model([ids, ids], first_positions=[0, 116])
+    front, back = model.text_encoder.gemma.hidden_states([ids, ids], first_positions=[0, 116])
     assert_close(front, back, tolerance=1e-4)
     assert not torch.equal(front, back)
 

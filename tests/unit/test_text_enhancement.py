@@ -15,7 +15,7 @@ from ltx_core_impl.text_encoders.gemma import (
     generation,
     load_text_encoder,
 )
-from ltx_core_impl.text_encoders.gemma.enhancement import request_ids, request_text
+from ltx_core_impl.text_encoders.gemma.enhancement import request, request_ids, request_text
 from ltx_core_impl.text_encoders.gemma.generation import generate
 from ltx_core_impl.text_encoders.gemma.images import image_pixels
 from ltx_core_impl.text_encoders.gemma.system_prompts import IMAGE_TO_VIDEO, TEXT_TO_VIDEO
@@ -32,9 +32,10 @@ def encoder() -> GemmaTextEncoder:
 
 @pytest.fixture(scope="module")
 def peer() -> transformers.Gemma3ForConditionalGeneration:
-    return transformers.Gemma3ForConditionalGeneration.from_pretrained(
-        GEMMA3, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
-    ).eval()
+    model = transformers.Gemma3ForConditionalGeneration.from_pretrained(
+        GEMMA3, attn_implementation="sdpa", local_files_only=True
+    )
+    return model.float().eval()
 
 
 def test_request_from_text() -> None:
@@ -58,52 +59,68 @@ def test_request_starts_with_two_bos_and_holds_the_image_tokens(encoder: GemmaTe
 
 
 @pytest.mark.parametrize("with_image", [False, True])
-def test_first_scores_and_cache_equal_transformers(
+def test_greedy_answers_equal_those_of_a_folder_opened_by_transformers(
     encoder: GemmaTextEncoder, peer, monkeypatch, with_image: bool
 ) -> None:
-    """Greedy tokens, which also exercises the cache beyond the sliding window."""
+    """The most likely tokens, beyond the sliding window: weights, picture and cache."""
     monkeypatch.setattr(generation, "TOP_K", 1)
-    ids = request_ids(encoder, "a red circle moves", "expand this", with_image=with_image)
-    embeddings, image_tokens = enhancement._embed(encoder, ids, IMAGE if with_image else None)
-    inputs = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids), dtype=torch.long)}
+    asked = request(encoder, "a red circle moves", "expand this", IMAGE if with_image else None)
+    ids = asked["ids"]
+    inputs = {"input_ids": ids[None], "attention_mask": torch.ones(1, len(ids), dtype=torch.long)}
     if with_image:
-        inputs["pixel_values"] = image_pixels(IMAGE, image_size=56)
-        inputs["token_type_ids"] = image_tokens[None].long()
+        inputs["pixel_values"] = asked["pixels"]
+        inputs["token_type_ids"] = asked["image_tokens"][None].long()
     with torch.no_grad():
         expected = peer.generate(**inputs, do_sample=False, max_new_tokens=12, eos_token_id=511)[0, len(ids) :].tolist()
-    model = encoder.gemma.language_model
-    actual, finished = generate(model, embeddings, max_new_tokens=12, stop_ids={511}, seed=0, image_tokens=image_tokens)
+    actual, finished = generate(encoder.gemma.writer, **asked, max_new_tokens=12, stop_ids={511}, seed=0)
     assert actual == [token for token in expected if token != 511]
     assert finished == (511 in expected)
 
 
-def test_image_features_equal_transformers(encoder: GemmaTextEncoder, peer) -> None:
-    pixels = image_pixels(IMAGE, image_size=56)
+def test_answers_from_a_cache_equal_those_without(encoder: GemmaTextEncoder, monkeypatch) -> None:
+    monkeypatch.setattr(generation, "TOP_K", 1)
+    ids = request(encoder, "a red circle moves", "expand this", None)["ids"]
+    actual, _ = generate(encoder.gemma.writer, ids, max_new_tokens=12, stop_ids=(), seed=0)
+    head = encoder.gemma.language_model.embed_tokens.weight
+    for length in range(12):
+        so_far = torch.cat((ids, torch.tensor(actual[:length], dtype=torch.long)))
+        (states,) = encoder.gemma.hidden_states([so_far], first_positions=[0])
+        assert int((head @ states[0, -1, :, -1]).argmax()) == actual[length]
+
+
+def test_scores_with_a_picture_equal_those_of_a_folder_opened_by_transformers(encoder: GemmaTextEncoder, peer) -> None:
+    asked = request(encoder, "a red circle moves", "expand this", IMAGE)
+    inputs = {"input_ids": asked["ids"][None], "token_type_ids": asked["image_tokens"][None].long()}
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
     with torch.no_grad():
-        actual = encoder.gemma.multi_modal_projector(encoder.gemma.vision_tower(pixels))
-        expected = peer.get_image_features(pixels)
-    expected = getattr(expected, "pooler_output", expected)
-    assert_close(actual, expected.reshape(actual.shape), tolerance=2e-6)
+        actual = encoder.gemma.writer(**inputs, pixel_values=asked["pixels"]).logits
+        expected = peer(**inputs, pixel_values=asked["pixels"]).logits
+        other = encoder.gemma.writer(**inputs, pixel_values=torch.zeros_like(asked["pixels"])).logits
+    assert_close(actual, expected, tolerance=2e-6)
+    assert not torch.equal(actual, other), "the picture is seen"
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("size", [(30, 40), (40, 30), (2000, 100), (896, 896)])
 def test_image_pixels(dtype: torch.dtype, size: tuple[int, int]) -> None:
     image = torch.full((*size, 3), 0.5) if dtype.is_floating_point else torch.full((*size, 3), 127, dtype=dtype)
-    pixels = image_pixels(image, image_size=56)
+    pixels = image_pixels(image, image_size=56, processor={})
     assert pixels.shape == (1, 3, 56, 56)
     torch.testing.assert_close(pixels, torch.full_like(pixels, 127 / 127.5 - 1))
 
 
-def test_image_pixels_equal_the_processor_of_transformers() -> None:
-    processor = transformers.AutoImageProcessor.from_pretrained(GEMMA3, use_fast=False, local_files_only=True)
+def test_image_pixels_are_those_of_the_folders_processor(encoder: GemmaTextEncoder) -> None:
+    own = {"backend": "pil"} if transformers.__version__.startswith("5.") else {"use_fast": False}
+    processor = transformers.AutoImageProcessor.from_pretrained(GEMMA3, **own, local_files_only=True)
     image = (IMAGE * 255).to(torch.uint8)
     small = torch.nn.functional.interpolate(
         image.movedim(-1, 0)[None].float(), size=(672, 896), mode="bilinear", align_corners=False
     ).to(torch.uint8)
     expected = processor(small[0].movedim(0, -1).numpy(), return_tensors="pt")["pixel_values"]
-    # Fixed-point arithmetic of Pillow: at most one of 255 steps.
-    torch.testing.assert_close(image_pixels(image, image_size=56), expected, atol=1.01 / 127.5, rtol=0)
+    assert torch.equal(image_pixels(image, 56, encoder.image_processor), expected)
+    assert torch.equal(image_pixels(image, 56, {}), expected), "the published settings"
+    other = encoder.image_processor | {"image_mean": [0.4] * 3}
+    assert not torch.equal(image_pixels(image, 56, other), expected)
 
 
 def test_batches_of_images_are_refused(encoder: GemmaTextEncoder) -> None:
@@ -118,8 +135,8 @@ def answer(monkeypatch: pytest.MonkeyPatch, encoder: GemmaTextEncoder):
     def set_answer(text: str, finished: bool = True) -> dict:
         seen = {}
 
-        def fake(model, embeddings, **settings):
-            seen.update(settings, length=embeddings.shape[1])
+        def fake(writer, ids, **settings):
+            seen.update(settings, length=len(ids))
             return encoder.tokenizer.encode_whole(text)[1:], finished
 
         monkeypatch.setattr(enhancement, "generate", fake)
@@ -131,7 +148,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, encoder: GemmaTextEncoder):
 def test_answer_is_cleaned(encoder: GemmaTextEncoder, answer) -> None:
     seen = answer("  ** a red circle")
     assert enhance_prompt(encoder, "circle", system_prompt="expand", seed=7, max_new_tokens=9) == "a red circle"
-    assert (seen["seed"], seen["max_new_tokens"], seen["image_tokens"]) == (7, 9, None)
+    assert (seen["seed"], seen["max_new_tokens"], "image_tokens" in seen) == (7, 9, False)
     assert seen["stop_ids"] == {encoder.tokenizer.eos_id, encoder.tokenizer.token_id("<end_of_turn>")}
 
 
@@ -165,8 +182,8 @@ def test_encoders_that_cannot_do_it_say_so() -> None:
 
 
 def run(encoder: GemmaTextEncoder, seed: int, **settings) -> tuple[list[int], bool]:
-    embeddings = encoder.gemma.language_model.embed(torch.tensor([[2, 10, 11, 12]]))
-    return generate(encoder.gemma.language_model, embeddings, max_new_tokens=20, stop_ids=(), seed=seed, **settings)
+    ids = torch.tensor([2, 10, 11, 12])
+    return generate(encoder.gemma.writer, ids, max_new_tokens=20, stop_ids=(), seed=seed, **settings)
 
 
 def test_sampling_is_seeded_and_leaves_the_global_state_alone(encoder: GemmaTextEncoder) -> None:

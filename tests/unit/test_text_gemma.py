@@ -1,4 +1,4 @@
-"""The language model against the numbers of the spec and against transformers (spec 05 §3, §16, §17)."""
+"""The language model against the numbers of the spec and a padded run (spec 05 §3, §16, §17)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import transformers
 from ltx_core_impl.text_encoders.gemma import Gemma
 from ltx_core_impl.text_encoders.gemma.config import FULL, SLIDING, TextEncoderFileError, gemma_config
 from ltx_core_impl.text_encoders.gemma.files import canonical_tensors
-from ltx_core_impl.text_encoders.gemma.model import GemmaModel
 from tests.conftest import assert_close
 from tests.text_helpers import deterministic_weights, gemma3_file_shapes, spec_connector, stored
 
@@ -35,18 +34,18 @@ def text_factor(name: str) -> float:
     return 0.05 if "norm" in name else 0.2 if "embed_tokens" in name else 0.1
 
 
-def spec_model() -> GemmaModel:
+def spec_model() -> Gemma:
     """The tiny model of spec 05 §16 with its deterministic weights."""
     shapes = canonical_shapes(vision=False, **TINY)
-    model = GemmaModel(gemma_config({"model_type": "gemma3", "text_config": TEXT_CONFIG}, shapes))
-    names = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    model.load_state_dict(deterministic_weights(names, text_factor))
-    return model.requires_grad_(False)
+    gemma = Gemma(gemma_config({"model_type": "gemma3", "text_config": TEXT_CONFIG}, shapes))
+    names = {name: tuple(value.shape) for name, value in gemma.language_model.state_dict().items()}
+    gemma.language_model.load_state_dict(deterministic_weights(names, text_factor))
+    return gemma.requires_grad_(False).eval()
 
 
 @pytest.fixture(scope="module")
 def states() -> torch.Tensor:
-    return spec_model()([IDS], first_positions=[4])[0]
+    return spec_model().hidden_states([IDS], first_positions=[4])[0]
 
 
 @pytest.mark.parametrize(
@@ -138,9 +137,10 @@ def test_config_of_transformers_5_gives_the_same_architecture() -> None:
 @pytest.mark.parametrize(("dtype", "scale"), [(torch.float32, 61.96773353931867), (torch.bfloat16, 62.0)])
 def test_embedding_scale_is_rounded_to_the_dtype(dtype: torch.dtype, scale: float) -> None:
     sizes = {"layers": 1, "width": 3840, "heads": 1, "key_value_heads": 1, "head_dim": 2, "feed_forward": 2}
-    model = GemmaModel(gemma_config({}, canonical_shapes(vocabulary=2, vision=False, **sizes))).to(dtype)
-    model.embed_tokens.weight.data.fill_(1)
-    assert model.embed(torch.tensor([0]))[0, 0].item() == pytest.approx(scale, rel=1e-7)
+    gemma = Gemma(gemma_config({}, canonical_shapes(vocabulary=2, vision=False, **sizes))).to(dtype)
+    gemma.language_model.embed_tokens.weight.data.fill_(1)
+    (states,) = gemma.hidden_states([torch.tensor([1])], first_positions=[0])
+    assert states[0, 0, 0, 0].item() == pytest.approx(scale, rel=1e-7)
 
 
 def test_a_missing_layer_is_noticed() -> None:
@@ -155,20 +155,18 @@ def test_other_models_are_refused(model_type: str) -> None:
 
 
 @pytest.mark.parametrize("padding", [0, 5])
-def test_equal_to_transformers(padding: int) -> None:
-    """Longer than the window, with random weights, padded there and not here."""
+def test_equal_to_a_padded_run_of_transformers(padding: int) -> None:
+    """Longer than the window, with random weights, padded there and not here; config as a file has it."""
     torch.manual_seed(0)
-    config = transformers.Gemma3TextConfig(**TEXT_CONFIG)
-    config._attn_implementation = "sdpa"
+    config = transformers.Gemma3TextConfig(**TEXT_CONFIG, attn_implementation="sdpa")
     peer = transformers.Gemma3TextModel(config).eval()
-    model = GemmaModel(
-        gemma_config({"model_type": "gemma3", "text_config": TEXT_CONFIG}, canonical_shapes(vision=False, **TINY))
-    )
-    model.load_state_dict(peer.state_dict())
+    shapes = canonical_shapes(vision=False, **TINY)
+    gemma = Gemma(gemma_config({"model_type": "gemma3", "text_config": TEXT_CONFIG}, shapes)).eval()
+    gemma.language_model.load_state_dict(peer.state_dict())
     ids = torch.randint(4, 320, (23,))
     padded = torch.cat((torch.zeros(padding, dtype=torch.long), ids))[None]
     mask = torch.cat((torch.zeros(padding, dtype=torch.long), torch.ones_like(ids)))[None]
     with torch.no_grad():
         expected = peer(input_ids=padded, attention_mask=mask, output_hidden_states=True).hidden_states
-        actual = model([ids], first_positions=[padding])[0]
+    actual = gemma.hidden_states([ids], first_positions=[padding])[0]
     assert_close(actual, torch.stack(expected, dim=-1)[:, padding:], tolerance=2e-6)

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ltx_core_impl.text_encoders.gemma.config import FULL, GEMMA3, SLIDING, GemmaConfig, LayerKind
-from ltx_core_impl.text_encoders.gemma.model import GemmaModel
+from ltx_core_impl.text_encoders.gemma.networks import new_network
 
 from .prompts import vocabulary
 from .settings import TEXT_HEAD_DIM, TEXT_HEADS, TEXT_LAYERS, TEXT_WIDTH
@@ -21,29 +21,30 @@ LAYER_TYPES = (SLIDING,) * (TEXT_LAYERS - 1) + (FULL,)
 INTERMEDIATE = 4 * TEXT_WIDTH
 
 
-def new_gemma() -> GemmaModel:
-    """An untrained language model."""
+def new_gemma() -> nn.Module:
+    """An untrained language model: transformers' ``Gemma3TextModel``."""
     kind = {"head_dim": TEXT_HEAD_DIM, "key_value_heads": 1}
-    model = GemmaModel(
-        GemmaConfig(
-            model_type=GEMMA3,
-            vocab_size=len(SPECIAL) + len(vocabulary()),
-            hidden_size=TEXT_WIDTH,
-            intermediate_size=INTERMEDIATE,
-            num_heads=TEXT_HEADS,
-            layer_types=LAYER_TYPES,
-            kinds={
-                SLIDING: LayerKind(rope_theta=LOCAL_THETA, window=WINDOW, **kind),
-                FULL: LayerKind(rope_theta=GLOBAL_THETA, **kind),
-            },
-            attention_scale=TEXT_HEAD_DIM**-0.5,
-        )
+    config = GemmaConfig(
+        model_type=GEMMA3,
+        vocab_size=len(SPECIAL) + len(vocabulary()),
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=INTERMEDIATE,
+        num_heads=TEXT_HEADS,
+        layer_types=LAYER_TYPES,
+        kinds={
+            SLIDING: LayerKind(rope_theta=LOCAL_THETA, window=WINDOW, **kind),
+            FULL: LayerKind(rope_theta=GLOBAL_THETA, **kind),
+        },
+        attention_scale=TEXT_HEAD_DIM**-0.5,
     )
+    model = new_network(config).language_model
     for name, parameter in model.named_parameters():
         if name.endswith("norm.weight"):
             nn.init.zeros_(parameter)  # stored as an offset from 1
         elif "embed_tokens" in name:
             nn.init.normal_(parameter, std=TEXT_WIDTH**-0.5)
+        elif parameter.dim() == 2:
+            nn.init.kaiming_uniform_(parameter, a=5**0.5)
     return model
 
 
@@ -74,7 +75,7 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(side, indent=1) + "\n")
 
 
-def write_gemma(folder: Path, model: GemmaModel, dtype: torch.dtype = torch.bfloat16) -> None:
+def write_gemma(folder: Path, model: nn.Module, dtype: torch.dtype = torch.bfloat16) -> None:
     """The whole folder: tokenizer, config.json and model.safetensors under Hugging Face's names."""
     write_tokenizer(folder)
     text = {
@@ -87,7 +88,7 @@ def write_gemma(folder: Path, model: GemmaModel, dtype: torch.dtype = torch.bflo
         "head_dim": TEXT_HEAD_DIM,
         "query_pre_attn_scalar": TEXT_HEAD_DIM,
         "hidden_activation": "gelu_pytorch_tanh",
-        "rms_norm_eps": model.config.eps,
+        "rms_norm_eps": model.config.rms_norm_eps,
         "rope_local_base_freq": LOCAL_THETA,
         "rope_theta": GLOBAL_THETA,
         "layer_types": list(LAYER_TYPES),

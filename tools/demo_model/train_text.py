@@ -33,11 +33,7 @@ class PromptReader(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Normalised last states ``(B, T, D)`` of prompts padded on the right, which a causal model never sees."""
-        hidden = self.gemma.embed(ids)
-        inputs = self.gemma._inputs(ids[0], first=0)
-        for layer in self.gemma.layers:
-            [hidden] = layer([hidden], [inputs[layer.layer_type]])
-        return self.gemma.norm(hidden)
+        return self.gemma(input_ids=ids, use_cache=False).last_hidden_state
 
 
 def draw_prompt(generator: torch.Generator) -> tuple[str, dict[str, int]]:
@@ -68,9 +64,8 @@ def main() -> None:
         lengths = torch.tensor([len(row) for row in rows])
         hidden = model(ids)
         following = ids[:, 1:].masked_fill(ids[:, 1:] == tokenizer.pad_id, IGNORE)
-        word = F.cross_entropy(
-            model.gemma.logits(hidden[:, :-1]).flatten(0, 1), following.flatten(), ignore_index=IGNORE
-        )
+        scores = F.linear(hidden[:, :-1], model.gemma.embed_tokens.weight)
+        word = F.cross_entropy(scores.flatten(0, 1), following.flatten(), ignore_index=IGNORE)
         last = hidden[torch.arange(len(rows)), lengths - 1]
         said = [
             F.cross_entropy(head(last), torch.tensor([labels[name] for _, labels in prompts]))

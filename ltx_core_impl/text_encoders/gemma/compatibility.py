@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from .config import GEMMA3, GemmaConfig
 from .files import parse_json
+from .versions import parse_version
 
 logger = logging.getLogger(__name__)
 
@@ -69,13 +70,3 @@ def check_gemma_version(config: GemmaConfig, checkpoint_metadata: Mapping[str, s
         raise TextEncoderMismatchError(
             f"The text encoder is {config.model_type}; LTX-2 and LTX-2.3 checkpoints need Gemma 3 12B."
         )
-
-
-def parse_version(text: str | None) -> tuple[int, ...]:
-    """The leading integer parts of a dotted version: ``"2.5.0-rc1"`` is ``(2, 5)``; nothing gives ``()``."""
-    numbers: list[int] = []
-    for part in (text or "").split("."):
-        if not (part.isascii() and part.isdigit()):
-            break
-        numbers.append(int(part))
-    return tuple(numbers)

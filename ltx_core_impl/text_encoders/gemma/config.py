@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from ...loader.errors import CheckpointError
 
@@ -60,7 +61,10 @@ class VisionConfig:
 
 @dataclass(frozen=True)
 class GemmaConfig:
-    """Sizes of the language model (spec 05 §3 for Gemma 3, §15.4 for Gemma 4)."""
+    """Sizes of the language model (spec 05 §3 for Gemma 3, §15.4 for Gemma 4).
+
+    ``whole`` is the Hugging Face config they were read from, empty where a file has none.
+    """
 
     model_type: str
     vocab_size: int
@@ -73,6 +77,12 @@ class GemmaConfig:
     eps: float = 1e-6
     vision: VisionConfig | None = None
     gemma_version: str | None = None
+    whole: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def text(self) -> Mapping[str, Any]:
+        """The part of the config about the language model."""
+        return self.whole.get("text_config", self.whole)
 
     @property
     def is_gemma4(self) -> bool:
@@ -129,6 +139,7 @@ def gemma_config(config: Mapping, shapes: Shapes) -> GemmaConfig:
         eps=text.get("rms_norm_eps", 1e-6),
         vision=_vision_config(config, shapes) if model_type == GEMMA3 else None,
         gemma_version=config.get("gemma_version"),
+        whole=config,
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,10 +34,12 @@ class VideoGemmaEncoderOutput(NamedTuple):
 class GemmaTextEncoder(nn.Module):
     """Gemma and its tokenizer: the first half of encoding, which can be freed before the second half is loaded."""
 
-    def __init__(self, gemma: Gemma, tokenizer: LTXVGemmaTokenizer):
+    def __init__(self, gemma: Gemma, tokenizer: LTXVGemmaTokenizer, image_processor: Mapping[str, Any] | None = None):
+        """``image_processor``: the file's preprocessor_config.json; empty or ``None`` for the published one."""
         super().__init__()
         self.gemma = gemma
         self.tokenizer = tokenizer
+        self.image_processor = image_processor or {}
 
     @torch.no_grad()
     def hidden_states(self, prompts: Sequence[str]) -> list[Tensor]:
@@ -46,10 +48,9 @@ class GemmaTextEncoder(nn.Module):
         The tokens sit where they do in a sequence padded on the left to ``tokenizer.max_length``. A prompt's states
         do not depend on the others.
         """
-        model = self.gemma.language_model
         ids = [self.tokenizer.encode(prompt) for prompt in prompts]
-        device = model.embed_tokens.weight.device
-        return model(
+        device = self.gemma.language_model.embed_tokens.weight.device
+        return self.gemma.hidden_states(
             [torch.tensor(prompt, device=device) for prompt in ids],
             first_positions=[self.tokenizer.max_length - len(prompt) for prompt in ids],
         )
@@ -68,7 +69,7 @@ def load_text_encoder(
     files = open_gemma(path)
     tokenizer = LTXVGemmaTokenizer(files.tokenizer(), max_length=max_length)
     gemma = load_gemma(files, dtype=dtype, device=device, with_vision=with_vision, progress=progress)
-    return GemmaTextEncoder(gemma, tokenizer)
+    return GemmaTextEncoder(gemma, tokenizer, files.image_processor() if with_vision else None)
 
 
 class _GemmaTextEncoderModel(nn.Module):

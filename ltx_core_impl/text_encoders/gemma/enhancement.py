@@ -54,16 +54,13 @@ def enhance_prompt(
             f"system prompt of {len(system_prompt)} characters and max_new_tokens {max_new_tokens}."
         )
     _check_can_write(encoder, image)
-    ids = request_ids(encoder, prompt, system_prompt, with_image=image is not None)
-    embeddings, image_tokens = _embed(encoder, ids, image)
     tokenizer = encoder.tokenizer
     answer, finished = generate(
-        encoder.gemma.language_model,
-        embeddings,
+        encoder.gemma.writer,
+        **request(encoder, prompt, system_prompt, image),
         max_new_tokens=max_new_tokens,
         stop_ids={tokenizer.eos_id, tokenizer.token_id(_TURN_END)},
         seed=seed,
-        image_tokens=image_tokens,
         callback=callback,
     )
     text = clean_response(tokenizer.decode(answer)).strip()
@@ -115,16 +112,13 @@ def _check_can_write(encoder: GemmaTextEncoder, image: Tensor | None) -> None:
         )
 
 
-def _embed(encoder: GemmaTextEncoder, ids: list[int], image: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Embeddings ``(1, T, D)`` of the request and, with an image, which positions ``(T,)`` are its."""
-    gemma = encoder.gemma
-    tokens = torch.tensor(ids, device=gemma.language_model.embed_tokens.weight.device)
-    with torch.no_grad():
-        embeddings = gemma.language_model.embed(tokens[None])
-        if image is None:
-            return embeddings, None
-        pixels = image_pixels(image, image_size=gemma.config.vision.image_size).to(embeddings)
-        features = gemma.multi_modal_projector(gemma.vision_tower(pixels))
-        image_tokens = tokens == encoder.tokenizer.token_id(_IMAGE_TOKEN)
-        embeddings[0, image_tokens] = features[0].to(embeddings.dtype)
-    return embeddings, image_tokens
+def request(encoder: GemmaTextEncoder, prompt: str, system_prompt: str, image: Tensor | None) -> dict[str, Tensor]:
+    """What :func:`generate` is asked: ``ids`` ``(T,)`` and, with an image, ``pixels`` and ``image_tokens``."""
+    model = encoder.gemma.language_model
+    device, dtype = model.embed_tokens.weight.device, model.norm.weight.dtype
+    ids = torch.tensor(request_ids(encoder, prompt, system_prompt, with_image=image is not None), device=device)
+    if image is None:
+        return {"ids": ids}
+    pixels = image_pixels(image, encoder.gemma.config.vision.image_size, encoder.image_processor)
+    image_tokens = ids == encoder.tokenizer.token_id(_IMAGE_TOKEN)
+    return {"ids": ids, "pixels": pixels.to(device, dtype), "image_tokens": image_tokens}

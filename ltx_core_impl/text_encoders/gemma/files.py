@@ -25,6 +25,7 @@ from ...quantization.formats import (
 )
 from ...quantization.other_kinds import INSTEAD, other_kind_of_config, other_kind_of_tensors
 from .config import GemmaConfig, TextEncoderFileError, gemma_config
+from .networks import check_transformers
 
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors$")
 
@@ -124,6 +125,11 @@ class GemmaFiles:
             f"tokenizer.model in {folder} was found; put the tokenizer files of the Gemma 3 repository there."
         )
 
+    def image_processor(self) -> dict:
+        """preprocessor_config.json of a folder; empty where there is none, as for single files."""
+        found = _first(self.path, "preprocessor_config.json") if self.path.is_dir() else None
+        return {} if found is None else read_json(found)
+
     def _asset(self, name: str) -> dict:
         if f"hf_asset__{name}" in self.raw:
             return parse_json(self.raw[f"hf_asset__{name}"].read_bytes(), f"{name} inside {self.path}")
@@ -139,7 +145,7 @@ def open_gemma(path: str | Path) -> GemmaFiles:
         path: a Hugging Face folder, any of its shards, or a single ``.safetensors`` file.
 
     Raises:
-        TextEncoderFileError: nothing usable there; the message says which file and what to do.
+        TextEncoderFileError: nothing usable there, or transformers is too old for it; the message says what to do.
     """
     path = Path(path)
     if not path.exists():
@@ -173,6 +179,7 @@ def open_gemma(path: str | Path) -> GemmaFiles:
         raise TextEncoderFileError(f"{path}: tensor {error} is missing; the model is incomplete.") from error
     except TextEncoderFileError as error:
         raise TextEncoderFileError(f"{path}: {error}") from error
+    check_transformers(config)
     return GemmaFiles(path=path, config=config, tensors=tensors, raw=raw, metadata=metadata, quantization=quantization)
 
 

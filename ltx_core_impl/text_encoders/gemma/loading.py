@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,9 +18,9 @@ from ...quantization.mxfp8 import dequantize_mxfp8
 from ...quantization.packed import to_packed_linear
 from .config import GemmaConfig, TextEncoderFileError
 from .files import GemmaFiles, StoredTensor, stored_form
+from .hidden_states import accept_batches, all_hidden_states
 from .linear import Fp8Linear, Int8Linear, Nvfp4Linear, dequantize_fp8
-from .model import GemmaModel
-from .vision import MultiModalProjector, VisionTower
+from .networks import fill_buffers, new_network
 
 _FP8 = {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}
 _KEPT = (torch.uint8, torch.int8, *_FP8.values())
@@ -29,16 +29,34 @@ _SHOWN = 8
 
 
 class Gemma(nn.Module):
-    """The language model and, for prompts enhanced from an image, Gemma 3's vision tower and projector."""
+    """The language model and, for prompts enhanced from an image, Gemma 3's vision tower and projector.
+
+    They are transformers' modules, under the names that the files' tensors have here.
+    """
 
     def __init__(self, config: GemmaConfig, with_vision: bool = False):
         super().__init__()
+        network = new_network(config, with_vision)
         self.config = config
-        self.language_model = GemmaModel(config)
-        self.vision_tower = VisionTower(config.vision) if with_vision and config.vision else None
-        self.multi_modal_projector = (
-            MultiModalProjector(config.vision, config.hidden_size) if with_vision and config.vision else None
-        )
+        self.language_model = network.language_model
+        self.vision_tower = network.vision_tower
+        self.multi_modal_projector = network.multi_modal_projector
+        accept_batches(self.language_model.layers)
+        # Holds the modules above: in a tuple, so that they are not registered (and moved, and listed) twice.
+        self._writer = (network.writer,)
+
+    def hidden_states(self, prompts: Sequence[Tensor], first_positions: Sequence[int]) -> list[Tensor]:
+        """All hidden states of several prompts; see :func:`all_hidden_states`."""
+        return all_hidden_states(self.language_model, prompts, first_positions)
+
+    @property
+    def writer(self) -> nn.Module | None:
+        """transformers' model that generates text, on the weights of the modules here; ``None`` for Gemma 4."""
+        (writer,) = self._writer
+        if writer is not None:
+            writer.eval()
+            writer.get_output_embeddings().weight = self.language_model.embed_tokens.weight
+        return writer
 
 
 def load_gemma(
@@ -73,7 +91,8 @@ def load_gemma(
     wanted = model.state_dict()
     check_complete(files.path, wanted, files.tensors)
     model.load_state_dict(read_tensors(wanted, files, dtype, device, progress), assign=True)
-    return model.eval()
+    fill_buffers(model, device)
+    return model.requires_grad_(False).eval()
 
 
 def install_quantized_linears(model: nn.Module, files: GemmaFiles) -> None:
