@@ -10,7 +10,7 @@ from .attention_functions import (
 )
 from .configurator import LTXAudioOnlyModelConfigurator, LTXModelConfigurator, LTXVideoOnlyModelConfigurator
 from .feed_forward import CaptionProjection, FeedForward
-from .modality import Modality
+from .modality import Modality, TokenGroups
 from .model import LTXModel, X0Model
 from .options import LTXModelType, StreamOptions, TransformerOptions
 from .rope import RopeTable, RopeType, apply_rotary_emb, precompute_rope
@@ -29,6 +29,7 @@ __all__ = [
     "Modality",
     "RopeTable",
     "RopeType",
+    "TokenGroups",
     "StreamOptions",
     "TransformerOptions",
     "X0Model",

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.functional import rms_norm, silu
 
 from ...kernels.modulated_norm import modulated_norm_kernel
+from .modality import TokenGroups
 from .rows import take_rows
 
 SINUSOID_CHANNELS = 256
@@ -79,12 +80,12 @@ class TokenTimesteps:
     index: torch.Tensor | None
 
     @classmethod
-    def from_tokens(cls, timesteps: torch.Tensor) -> TokenTimesteps:
-        """Finds the distinct values of ``(B, T)`` float32 timesteps."""
-        if timesteps.shape[1] == 1 or bool((timesteps == timesteps[:, :1]).all()):
+    def from_tokens(cls, timesteps: torch.Tensor, groups: TokenGroups | None = None) -> TokenTimesteps:
+        """The distinct values of ``(B, T)`` float32 timesteps, given ``groups`` of equal ones or found here."""
+        groups = TokenGroups.of(timesteps) if groups is None else groups
+        if groups.first is None:
             return cls(timesteps[:, 0], None)
-        values, index = torch.unique(timesteps, return_inverse=True)
-        return cls(values, index)
+        return cls(timesteps.flatten().index_select(0, groups.first), groups.index)
 
 
 @dataclass(frozen=True)
