@@ -33,7 +33,8 @@ class DeviceReads(TorchDispatchMode):
     """Pretends that some tensors are on a device, and counts the operations that would make the host wait for it.
 
     ``device`` tensors and everything computed from them count as being on the device. An operation that mixes them
-    with a host tensor of at least one dimension stands for a copy to the device, which waits too.
+    with an index on the host stands for a copy to the device, which waits too. ``.cpu()`` and ``.tolist()`` of a whole
+    tensor cannot be seen: on a CPU they reach no dispatcher.
     """
 
     def __init__(self, device: Iterable[Tensor]) -> None:

@@ -166,7 +166,7 @@ class PassRunner:
             latent=_take_rows(state.latent, samples),
             sigma=torch.full((len(rows),), sigma, device=state.latent.device, dtype=torch.float32),
             timesteps=mask * sigma,
-            positions=fixed("positions", state.positions),
+            positions=self._positions(name, state.positions, samples),
             context=self._cached(
                 (name, "context", rows), tuple(contexts), lambda: _counted(_context_rows(contexts, samples))
             ),
@@ -174,6 +174,15 @@ class PassRunner:
             attention_mask=fixed("attention_mask", state.attention_mask),
             keyframes_mask=fixed("keyframes_mask", state.keyframes_mask),
             timestep_groups=self._cached((name, "groups", samples), (mask,), lambda: TokenGroups.of(mask.flatten(1))),
+        )
+
+    def _positions(self, name: str, positions: Tensor, samples: tuple[int, ...]) -> Tensor:
+        """``(rows or 1, axes, N, 2)``: one row, the same object in all calls, where all samples have the same."""
+        row = self._cached((name, "shared positions"), (positions,), lambda: _shared_row(positions))
+        if row is not None:
+            return row
+        return self._cached(
+            (name, "positions", samples), (positions,), lambda: _counted(_take_rows(positions, samples))
         )
 
     def _cached(self, key: tuple, sources: tuple[Any, ...], build: Callable[[], Result]) -> Result:
@@ -192,6 +201,13 @@ def _take_rows(tensor: Tensor, samples: Sequence[int]) -> Tensor:
     if batch == 1:
         return tensor.expand(len(samples), *tensor.shape[1:])
     return pick_rows(tensor, samples)
+
+
+def _shared_row(tensor: Tensor) -> Tensor | None:
+    """The first row if all others equal it, else ``None``. Waits for the device: asked once per run."""
+    row = tensor[:1]
+    shared = tensor.shape[0] == 1 or tensor.stride(0) == 0 or bool((tensor == row).all())
+    return _counted(row) if shared else None
 
 
 def _counted(tensor: Tensor) -> Tensor:

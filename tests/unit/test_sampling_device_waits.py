@@ -113,7 +113,6 @@ def test_the_first_step_reads_each_mask_and_each_set_of_positions_once() -> None
         lambda x: x[x > 0],
         lambda x: x[[0, 2]],
         lambda x: torch.unique(x),
-        lambda x: x.flatten().tolist(),
     ],
 )
 def test_the_counter_sees_every_kind_of_read(read: Callable[[torch.Tensor], object]) -> None:

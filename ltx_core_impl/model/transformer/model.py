@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -79,6 +79,20 @@ class LTXModel(nn.Module):
         See :mod:`.attention_functions` for the names, the shapes and the errors.
         """
         set_attention_function(self, function)
+
+    def compile_blocks(self, dynamic: bool = True, backend: str | Callable = "inductor") -> None:
+        """Compiles each transformer block with ``torch.compile``, at its first use; nothing is compiled by default.
+
+        All blocks share one graph, and with ``dynamic`` all lengths do. Passes that skip an attention, disable a
+        stream or have masks are graphs of their own. The first pass takes longer for it (tens of seconds), the numbers
+        agree to rounding.
+
+        Args:
+            dynamic: one graph for all numbers of rows and tokens; otherwise each needs one of its own.
+            backend: a back-end of ``torch.compile``.
+        """
+        for block in self.transformer_blocks:
+            block.compile(backend=backend, dynamic=dynamic, fullgraph=True)
 
     def clear_caches(self) -> None:
         """Drops the rotation tables kept between passes."""
