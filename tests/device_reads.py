@@ -62,5 +62,3 @@ class DeviceReads(TorchDispatchMode):
                 if isinstance(leaf, Tensor):
                     self._device[leaf] = True
         return result
-
-

@@ -202,4 +202,3 @@ def _has_fp8(device: torch.device) -> bool:
 
 def _power_of_two(size: int) -> int:
     return 1 << (size - 1).bit_length()
-

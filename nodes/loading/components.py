@@ -95,9 +95,7 @@ def component_or_missing(file: FileRef, checkpoint: Checkpoint, component: str) 
     )
 
 
-def model_handle(
-    file: FileRef, precision: str, calibration: FileRef | None, compiles: bool = False
-) -> ModelHandle:
+def model_handle(file: FileRef, precision: str, calibration: FileRef | None, compiles: bool = False) -> ModelHandle:
     """The handle of the transformer. Raises ValueError when the file holds none."""
     base = describe_component(file, "transformer")
     return ModelHandle(**vars(base), precision=precision, calibration=calibration, compiles=compiles)

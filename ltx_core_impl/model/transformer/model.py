@@ -92,7 +92,8 @@ class LTXModel(nn.Module):
             backend: a back-end of ``torch.compile``.
         """
         for block in self.transformer_blocks:
-            block.compile(backend=backend, dynamic=dynamic, fullgraph=True)
+            # Not the module's call: hooks that stream weights and look for an interrupt have to stay outside.
+            block.forward = torch.compile(block.forward, backend=backend, dynamic=dynamic, fullgraph=True)
 
     def clear_caches(self) -> None:
         """Drops the rotation tables kept between passes."""
