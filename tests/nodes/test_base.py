@@ -130,6 +130,21 @@ def loaded(pack: Any, nodes: dict[str, Any]) -> Callable[[str], tuple[Any, ...]]
     return load
 
 
+@pytest.mark.parametrize("compile", [None, False, True])
+def test_compile_is_asked_for(
+    pack: Any, nodes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, compile: bool | None
+) -> None:
+    """An old graph does not have the input."""
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compiled.append(options) or function)
+    widgets = ("ltx-2.3-tiny.safetensors", "bf16", "none", "none", 0.5)  # a handle of its own: models are kept
+    handle = nodes["LTX2CheckpointLoader"].execute(*widgets, **({} if compile is None else {"compile": compile})).args[0]
+    components = sys.modules[f"{pack.__name__}.nodes.loading.components"]
+    with components.transformer(handle, working_memory=0) as model:
+        assert len(compiled) == (model.num_blocks if compile else 0)
+    assert all(options["dynamic"] and options["fullgraph"] for options in compiled)
+
+
 def contexts(run: Run, projection: Any) -> tuple[Any, Any]:
     [encoder] = run("LTX2TextEncoderLoader", text_encoder="gemma-3-tiny", text_projection=projection)
     return tuple(run("LTX2TextEncode", text_encoder=encoder, prompt=prompt)[0] for prompt in PROMPTS)
