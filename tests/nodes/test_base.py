@@ -138,7 +138,8 @@ def test_compile_is_asked_for(
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda function, **options: compiled.append(options) or function)
     widgets = ("ltx-2.3-tiny.safetensors", "bf16", "none", "none", 0.5)  # a handle of its own: models are kept
-    handle = nodes["LTX2CheckpointLoader"].execute(*widgets, **({} if compile is None else {"compile": compile})).args[0]
+    given = {} if compile is None else {"compile": compile}
+    handle = nodes["LTX2CheckpointLoader"].execute(*widgets, **given).args[0]
     components = sys.modules[f"{pack.__name__}.nodes.loading.components"]
     with components.transformer(handle, working_memory=0) as model:
         assert len(compiled) == (model.num_blocks if compile else 0)
