@@ -57,14 +57,22 @@ def draw_noise(like: Tensor, generator: Generators, dtype: torch.dtype | None = 
     """
     dtype = like.dtype if dtype is None else dtype
     if isinstance(generator, torch.Generator):
-        return torch.randn(like.shape, generator=generator, device=generator.device, dtype=dtype).to(like.device)
+        noise = torch.randn(like.shape, generator=generator, device=generator.device, dtype=dtype)
+        return _moved(noise, like.device)
     if len(generator) != like.shape[0]:
         raise ValueError(
             f"{len(generator)} noise generators (seeds) for a batch of {like.shape[0]}: give one for each sample."
         )
     shape = (1, *like.shape[1:])
     draws = [torch.randn(shape, generator=one, device=one.device, dtype=dtype) for one in generator]
-    return torch.cat(draws).to(like.device)
+    return _moved(torch.cat(draws), like.device)
+
+
+def _moved(noise: Tensor, device: torch.device) -> Tensor:
+    """``noise`` on ``device``; from pinned memory, as a copy from any other memory waits for the GPU's queue."""
+    if device.type == "cuda" and noise.device.type == "cpu":
+        return noise.pin_memory().to(device, non_blocking=True)
+    return noise.to(device)
 
 
 def apply_noise(latent_state: LatentState, noise: Tensor, noise_scale: float = 1.0) -> LatentState:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..kernels.own import quantize as fused_quantize
+
 FP8 = torch.float8_e4m3fn
 FP8_MAX = torch.finfo(FP8).max
 _SMALLEST = 1e-30
@@ -40,6 +42,19 @@ def dynamic_scale(x: Tensor) -> Tensor:
 def quantize_input(x: Tensor, scale: Tensor) -> Tensor:
     """e4m3 codes of activations; in fp32, because bf16 times a 0-dim fp32 tensor would be rounded to bf16."""
     return _float32_copy(x).mul_(scale.reciprocal()).clamp_(-FP8_MAX, FP8_MAX).to(FP8)
+
+
+def quantize_activations(x: Tensor, scale: Tensor | None) -> tuple[Tensor, Tensor]:
+    """e4m3 codes of ``x`` and their fp32 scale ``()``, which is measured where ``scale`` is ``None``.
+
+    On a GPU one pass finds the largest value and one makes scale and codes; the numbers are those of
+    :func:`dynamic_scale` and :func:`quantize_input`.
+    """
+    fused = fused_quantize(x, scale, _SMALLEST)
+    if fused is not None:
+        return fused
+    scale = dynamic_scale(x) if scale is None else scale
+    return quantize_input(x, scale), scale
 
 
 def _float32_copy(tensor: Tensor) -> Tensor:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..guidance.perturbations import BatchedPerturbationConfig, PerturbationConfig
-from ..model.transformer.modality import Modality
+from ..model.transformer.modality import Modality, TokenGroups
+from ..model.transformer.rows import pick_rows
 from ..types import LatentState
 
+Result = TypeVar("Result")
 Transformer = Callable[..., tuple[Tensor | None, Tensor | None]]
 """An X0 model: ``(video=, audio=, perturbations=, forks=) -> denoised tokens`` of each modality."""
 
@@ -100,12 +102,12 @@ class PassRunner:
     """Runs passes for one denoising run and keeps what does not change between its steps.
 
     Positions, contexts and masks are laid out as batch rows once; later steps get the same tensor objects, so that
-    the model's own tables (rotary embeddings) stay valid.
+    the model's own tables (rotary embeddings) stay valid. Which tokens share a noise level is found once as well.
     """
 
     def __init__(self, max_batch_size: int | None = None) -> None:
         self.max_batch_size = max_batch_size
-        self._cache: dict[tuple, tuple[tuple[Tensor, ...], Tensor]] = {}
+        self._cache: dict[tuple, tuple[tuple[Tensor, ...], Any]] = {}
 
     def run(
         self,
@@ -157,22 +159,34 @@ class PassRunner:
         def fixed(field: str, tensor: Tensor | None) -> Tensor | None:
             if tensor is None:
                 return None
-            return self._cached((name, field, samples), (tensor,), lambda: _take_rows(tensor, samples))
+            return self._cached((name, field, samples), (tensor,), lambda: _counted(_take_rows(tensor, samples)))
 
         mask = fixed("denoise_mask", state.denoise_mask)
         return Modality(
             latent=_take_rows(state.latent, samples),
             sigma=torch.full((len(rows),), sigma, device=state.latent.device, dtype=torch.float32),
             timesteps=mask * sigma,
-            positions=fixed("positions", state.positions),
-            context=self._cached((name, "context", rows), tuple(contexts), lambda: _context_rows(contexts, samples)),
+            positions=self._positions(name, state.positions, samples),
+            context=self._cached(
+                (name, "context", rows), tuple(contexts), lambda: _counted(_context_rows(contexts, samples))
+            ),
             enabled=stream.enabled,
             attention_mask=fixed("attention_mask", state.attention_mask),
             keyframes_mask=fixed("keyframes_mask", state.keyframes_mask),
+            timestep_groups=self._cached((name, "groups", samples), (mask,), lambda: TokenGroups.of(mask.flatten(1))),
         )
 
-    def _cached(self, key: tuple, sources: tuple[Any, ...], build: Callable[[], Tensor]) -> Tensor:
-        """The tensor built before under ``key``, unless one of its sources is another object now."""
+    def _positions(self, name: str, positions: Tensor, samples: tuple[int, ...]) -> Tensor:
+        """``(rows or 1, axes, N, 2)``: one row, the same object in all calls, where all samples have the same."""
+        row = self._cached((name, "shared positions"), (positions,), lambda: _shared_row(positions))
+        if row is not None:
+            return row
+        return self._cached(
+            (name, "positions", samples), (positions,), lambda: _counted(_take_rows(positions, samples))
+        )
+
+    def _cached(self, key: tuple, sources: tuple[Any, ...], build: Callable[[], Result]) -> Result:
+        """What was built before under ``key``, unless one of its sources is another object now."""
         entry = self._cache.get(key)
         if entry is None or any(old is not new for old, new in zip(entry[0], sources, strict=True)):
             entry = self._cache[key] = (sources, build())
@@ -186,7 +200,26 @@ def _take_rows(tensor: Tensor, samples: Sequence[int]) -> Tensor:
         return tensor
     if batch == 1:
         return tensor.expand(len(samples), *tensor.shape[1:])
-    return tensor[torch.tensor(samples, device=tensor.device)]
+    return pick_rows(tensor, samples)
+
+
+def _shared_row(tensor: Tensor) -> Tensor | None:
+    """The first row if all others equal it, else ``None``. Waits for the device: asked once per run."""
+    row = tensor[:1]
+    shared = tensor.shape[0] == 1 or tensor.stride(0) == 0 or bool((tensor == row).all())
+    return _counted(row) if shared else None
+
+
+def _counted(tensor: Tensor) -> Tensor:
+    """A tensor with a version counter, which those made in inference mode lack.
+
+    The model keeps what it makes of positions and texts. Without a counter it would compare their values in every
+    step, and wait for the device to do so.
+    """
+    if not tensor.is_inference():
+        return tensor
+    with torch.inference_mode(False), torch.no_grad():
+        return tensor.clone()
 
 
 def _context_rows(contexts: Sequence[Tensor], samples: Sequence[int]) -> Tensor:

@@ -95,10 +95,10 @@ def component_or_missing(file: FileRef, checkpoint: Checkpoint, component: str) 
     )
 
 
-def model_handle(file: FileRef, precision: str, calibration: FileRef | None) -> ModelHandle:
+def model_handle(file: FileRef, precision: str, calibration: FileRef | None, compiles: bool = False) -> ModelHandle:
     """The handle of the transformer. Raises ValueError when the file holds none."""
     base = describe_component(file, "transformer")
-    return ModelHandle(**vars(base), precision=precision, calibration=calibration)
+    return ModelHandle(**vars(base), precision=precision, calibration=calibration, compiles=compiles)
 
 
 def transformer_builder(handle: ModelHandle) -> SingleGPUModelBuilder:
@@ -177,6 +177,8 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
         backend = host.attention_backend()
         if backend is not None:
             model.set_attention(backend)
+        if handle.compiles:
+            model.compile_blocks()
         return X0Model(model)
 
     lora = bool(handle.loras)

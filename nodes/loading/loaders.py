@@ -88,6 +88,14 @@ class LTX2CheckpointLoader(io.ComfyNode):
                     tooltip=LORA_TOOLTIP + " For more LoRAs chain 'LTX-2 Load LoRA'.",
                 ),
                 _strength_input("lora_strength"),
+                io.Boolean.Input(
+                    "compile",
+                    default=False,
+                    optional=True,
+                    tooltip="Compile the transformer's blocks with torch.compile. The first step takes longer by tens "
+                    "of seconds, later steps and runs are faster; one compilation serves all sizes and lengths. Needs "
+                    "a C compiler and Triton. Worth it for many runs or steps.",
+                ),
             ],
             outputs=[
                 sockets.Model.Output(display_name="model", tooltip="Transformer, for the sampler."),
@@ -96,20 +104,20 @@ class LTX2CheckpointLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, checkpoint, precision, calibration, lora, lora_strength) -> bool | str:
-        if None in (checkpoint, precision, calibration, lora, lora_strength):
+    def validate_inputs(cls, checkpoint, precision, calibration, lora, lora_strength, compile=False) -> bool | str:
+        if None in (checkpoint, precision, calibration, lora, lora_strength, compile):
             return True
-        return message_or_true(lambda: cls._model(checkpoint, precision, calibration, lora, lora_strength))
+        return message_or_true(lambda: cls._model(checkpoint, precision, calibration, lora, lora_strength, compile))
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint, precision, calibration, lora, lora_strength) -> str:
-        return repr(cls._model(checkpoint, precision, calibration, lora, lora_strength))
+    def fingerprint_inputs(cls, checkpoint, precision, calibration, lora, lora_strength, compile=False) -> str:
+        return repr(cls._model(checkpoint, precision, calibration, lora, lora_strength, compile))
 
     @classmethod
-    def _model(cls, checkpoint, precision, calibration, lora, lora_strength) -> ModelHandle:
+    def _model(cls, checkpoint, precision, calibration, lora, lora_strength, compile=False) -> ModelHandle:
         check_widgets(cls, precision=precision)
         file = host.find_file(checkpoint, *MODEL_FOLDERS, input_name="checkpoint")
-        handle = components.model_handle(file, precision, host.find_calibration(calibration))
+        handle = components.model_handle(file, precision, host.find_calibration(calibration), compiles=compile)
         chosen = _lora(lora, lora_strength, "lora")
         if chosen is not None:
             handle = handle.with_lora(chosen)
@@ -117,8 +125,8 @@ class LTX2CheckpointLoader(io.ComfyNode):
         return handle
 
     @classmethod
-    def execute(cls, checkpoint, precision, calibration, lora, lora_strength) -> io.NodeOutput:
-        handle = cls._model(checkpoint, precision, calibration, lora, lora_strength)
+    def execute(cls, checkpoint, precision, calibration, lora, lora_strength, compile=False) -> io.NodeOutput:
+        handle = cls._model(checkpoint, precision, calibration, lora, lora_strength, compile)
         return io.NodeOutput(*map(host.intern, (handle, *_parts(handle.file))))
 
 

@@ -58,11 +58,12 @@ class ComponentHandle:
 
 @dataclass(frozen=True)
 class ModelHandle(ComponentHandle):
-    """The transformer with everything that decides its weights."""
+    """The transformer with everything that decides its weights; ``compiles`` compiles its blocks at first use."""
 
     precision: str = "auto"
     calibration: FileRef | None = None
     loras: tuple[LoraRef, ...] = ()
+    compiles: bool = False
 
     def with_lora(self, lora: LoraRef) -> ModelHandle:
         """A copy with one more LoRA."""

@@ -35,7 +35,7 @@ GUIDANCE = {"cfg": 3.0, "stg_scale": 1.0, "stg_blocks": "2", "rescale": 0.7, "mo
 
 # Ids, inputs and outputs are promised to stay: saved graphs name them. Add to this list; never change a line.
 RELEASED = {
-    "LTX2CheckpointLoader": "checkpoint precision calibration lora lora_strength",
+    "LTX2CheckpointLoader": "checkpoint precision calibration lora lora_strength compile",
     "LTX2ComponentLoader": "file",
     "LTX2LoraLoader": "model lora strength",
     "LTX2TextEncoderLoader": "text_encoder text_projection",
@@ -128,6 +128,22 @@ def loaded(pack: Any, nodes: dict[str, Any]) -> Callable[[str], tuple[Any, ...]]
         )
 
     return load
+
+
+@pytest.mark.parametrize("compile", [None, False, True])
+def test_compile_is_asked_for(
+    pack: Any, nodes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, compile: bool | None
+) -> None:
+    """An old graph does not have the input."""
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compiled.append(options) or function)
+    widgets = ("ltx-2.3-tiny.safetensors", "bf16", "none", "none", 0.5)  # a handle of its own: models are kept
+    given = {} if compile is None else {"compile": compile}
+    handle = nodes["LTX2CheckpointLoader"].execute(*widgets, **given).args[0]
+    components = sys.modules[f"{pack.__name__}.nodes.loading.components"]
+    with components.transformer(handle, working_memory=0) as model:
+        assert len(compiled) == (model.num_blocks if compile else 0)
+    assert all(options["dynamic"] and options["fullgraph"] for options in compiled)
 
 
 def contexts(run: Run, projection: Any) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from .attention_functions import (
 )
 from .configurator import LTXAudioOnlyModelConfigurator, LTXModelConfigurator, LTXVideoOnlyModelConfigurator
 from .feed_forward import CaptionProjection, FeedForward
-from .modality import Modality
+from .modality import Modality, TokenGroups
 from .model import LTXModel, X0Model
 from .options import LTXModelType, StreamOptions, TransformerOptions
 from .rope import RopeTable, RopeType, apply_rotary_emb, precompute_rope
@@ -30,6 +30,7 @@ __all__ = [
     "RopeTable",
     "RopeType",
     "StreamOptions",
+    "TokenGroups",
     "TransformerOptions",
     "X0Model",
     "apply_rotary_emb",

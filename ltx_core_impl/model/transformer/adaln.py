@@ -7,13 +7,15 @@ modulation vectors are computed once per distinct timestep and spread over the t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
-from torch.nn.functional import silu
+from torch.nn.functional import rms_norm, silu
 
+from ...kernels.modulated_norm import modulated_norm_kernel
+from .modality import TokenGroups
 from .rows import take_rows
 
 SINUSOID_CHANNELS = 256
@@ -78,12 +80,12 @@ class TokenTimesteps:
     index: torch.Tensor | None
 
     @classmethod
-    def from_tokens(cls, timesteps: torch.Tensor) -> TokenTimesteps:
-        """Finds the distinct values of ``(B, T)`` float32 timesteps."""
-        if timesteps.shape[1] == 1 or bool((timesteps == timesteps[:, :1]).all()):
+    def from_tokens(cls, timesteps: torch.Tensor, groups: TokenGroups | None = None) -> TokenTimesteps:
+        """The distinct values of ``(B, T)`` float32 timesteps, given ``groups`` of equal ones or found here."""
+        groups = TokenGroups.of(timesteps) if groups is None else groups
+        if groups.first is None:
             return cls(timesteps[:, 0], None)
-        values, index = torch.unique(timesteps, return_inverse=True)
-        return cls(values, index)
+        return cls(timesteps.flatten().index_select(0, groups.first), groups.index)
 
 
 @dataclass(frozen=True)
@@ -104,22 +106,65 @@ class Modulation:
             return Modulation(take_rows(self.values, rows))
         return Modulation(self.values, take_rows(self.index, rows))
 
-    def scale_shift(self, table: torch.Tensor, scale: int, shift: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """``1 + scale`` and ``shift``, each ``(B or 1, T or 1, D)``, from two rows of the learned ``table``."""
-        return self._spread(1 + self._vector(table, scale)), self._spread(self._vector(table, shift))
+    def with_table(self, table: torch.Tensor, x: torch.Tensor, vectors: int | None = None) -> TableModulation:
+        """These vectors plus the learned ``table`` of a layer, all rows at once.
 
-    def gate(self, table: torch.Tensor, row: int, vector: int | None = None) -> torch.Tensor:
-        """``(B or 1, T or 1, D)``: row ``row`` of ``table`` plus vector ``vector`` (the same number by default)."""
-        return self._spread(self._vector(table, row, vector))
+        Args:
+            table: ``(R, D)``.
+            x: the tokens ``(B, T, D)`` that will be modulated; they decide how.
+            vectors: how many rows of the table the vectors belong to, from the first on; ``None`` for all of them.
+        """
+        values = self.values + (table if vectors is None else table[:vectors]).to(self.values.dtype)
+        kernel = modulated_norm_kernel(x, values)
+        return TableModulation(values, self.index, None if kernel is not None else 1 + values, kernel)
 
-    def _vector(self, table: torch.Tensor, row: int, vector: int | None = None) -> torch.Tensor:
-        return table[row].to(self.values.dtype) + self.values[:, row if vector is None else vector]
-
-    def _spread(self, vectors: torch.Tensor) -> torch.Tensor:
-        return vectors.unsqueeze(1) if self.index is None else vectors[self.index]
+    def gate(self, table: torch.Tensor, row: int) -> torch.Tensor:
+        """``(B or 1, T or 1, D)``: the only vector of each timestep plus row ``row`` of ``table``."""
+        return _spread(table[row].to(self.values.dtype) + self.values[:, 0], self.index)
 
 
-def modulate(x: torch.Tensor, scale_shift: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """``x * (1 + scale) + shift``, given the pair of :meth:`Modulation.scale_shift`."""
-    one_plus_scale, shift = scale_shift
-    return torch.addcmul(shift, x, one_plus_scale)
+@dataclass(frozen=True)
+class TableModulation:
+    """The modulation of one layer, stored once per distinct timestep.
+
+    Attributes:
+        values: ``(N, R, D)``.
+        index: as in :class:`TokenTimesteps`.
+        one_plus: ``1 + values``, added for all rows in one launch; ``None`` where a kernel adds it.
+        kernel: norm and modulation in one launch, see :func:`modulated_norm_kernel`.
+    """
+
+    values: torch.Tensor
+    index: torch.Tensor | None
+    one_plus: torch.Tensor | None
+    kernel: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor] | None = None
+
+    def take(self, rows: Sequence[int] | None) -> TableModulation:
+        """The modulation of batch rows ``rows``."""
+        if self.index is not None:
+            return replace(self, index=take_rows(self.index, rows))
+        one_plus = None if self.one_plus is None else take_rows(self.one_plus, rows)
+        return replace(self, values=take_rows(self.values, rows), one_plus=one_plus)
+
+    def norm(self, x: torch.Tensor, scale: int, shift: int, eps: float) -> torch.Tensor:
+        """``rms_norm(x) * (1 + scale) + shift`` of tokens ``(B, T, D)``, given the rows of scale and shift."""
+        if self.kernel is not None:
+            return self.kernel(x, self._row(self.values, scale), self._row(self.values, shift), eps)
+        return self.modulate(rms_norm(x, x.shape[-1:], eps=eps), scale, shift)
+
+    def modulate(self, x: torch.Tensor, scale: int, shift: int) -> torch.Tensor:
+        """``x * (1 + scale) + shift`` of tokens ``(B, T, D)``, given the rows of scale and shift."""
+        one_plus = 1 + self._row(self.values, scale) if self.one_plus is None else self._row(self.one_plus, scale)
+        return torch.addcmul(self._row(self.values, shift), x, one_plus)
+
+    def gate(self, row: int) -> torch.Tensor:
+        """``(B or 1, T or 1, D)``: row ``row``, what an update is multiplied with."""
+        return self._row(self.values, row)
+
+    def _row(self, vectors: torch.Tensor, row: int) -> torch.Tensor:
+        return _spread(vectors[:, row], self.index)
+
+
+def _spread(vectors: torch.Tensor, index: torch.Tensor | None) -> torch.Tensor:
+    """``(N, D)`` to ``(B or 1, T or 1, D)``."""
+    return vectors.unsqueeze(1) if index is None else vectors[index]

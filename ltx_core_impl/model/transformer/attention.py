@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ...kernels.own import gate_heads, norm_rotate
+from ...kernels.shared_input import SharedInput
 from .attention_functions import AttentionFunction, attend, attention_function
 from .rope import RopeTable, RopeType, apply_rotary_emb
 from .rows import put_rows, take_rows
@@ -56,8 +58,8 @@ class Attention(nn.Module):
 
     def keys_values(self, context: torch.Tensor, rope: RopeTable | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys (normalised and rotated) and values of ``context``, each ``(B, H, Tk, d)``."""
-        k = self._rotate(self._split(self.k_norm(self.to_k(context))), rope)
-        return k, self._split(self.to_v(context))
+        shared = SharedInput(context)
+        return self._keys(shared, rope), self._split(shared.through(self.to_v))
 
     def forward(
         self,
@@ -85,34 +87,45 @@ class Attention(nn.Module):
         Returns:
             ``(B, Tq, query_dim)``.
         """
+        shared = SharedInput(x)
         if keys_values is None and context is None:
-            out = self._self_attention(x, mask, rope, kept_rows)
+            out = self._self_attention(shared, mask, rope, kept_rows)
         else:
             k, v = self.keys_values(context, context_rope) if keys_values is None else keys_values
-            out = attend(self._queries(x, rope), k, v, mask, self.attention_function)
+            out = attend(self._queries(shared, rope), k, v, mask, self.attention_function)
         out = out.transpose(1, 2)
         if self.to_gate_logits is not None:
-            out = out * (2 * torch.sigmoid(self.to_gate_logits(x))).unsqueeze(-1)
+            logits = shared.through(self.to_gate_logits)
+            gated = gate_heads(out, logits)
+            out = out * (2 * torch.sigmoid(logits)).unsqueeze(-1) if gated is None else gated
         return self.to_out(out.flatten(2))
 
     def _self_attention(
-        self, x: torch.Tensor, mask: torch.Tensor | None, rope: RopeTable | None, kept_rows: Sequence[int] | None
+        self, shared: SharedInput, mask: torch.Tensor | None, rope: RopeTable | None, kept_rows: Sequence[int] | None
     ) -> torch.Tensor:
-        v = self._split(self.to_v(x))
+        v = self._split(shared.through(self.to_v))
         if kept_rows is not None and len(kept_rows) == 0:
             return v
         if kept_rows is not None:
-            x = take_rows(x, kept_rows)
+            shared = SharedInput(take_rows(shared.x, kept_rows))
             mask = None if mask is None else take_rows(mask, kept_rows)
             rope = None if rope is None else rope.take(kept_rows)
-        k = self._rotate(self._split(self.k_norm(self.to_k(x))), rope)
-        out = attend(self._queries(x, rope), k, take_rows(v, kept_rows), mask, self.attention_function)
-        return put_rows(v, kept_rows, out)
+        q, k = self._queries(shared, rope), self._keys(shared, rope)
+        return put_rows(v, kept_rows, attend(q, k, take_rows(v, kept_rows), mask, self.attention_function))
 
-    def _queries(self, x: torch.Tensor, rope: RopeTable | None) -> torch.Tensor:
-        return self._rotate(self._split(self.q_norm(self.to_q(x))), rope)
+    def _queries(self, shared: SharedInput, rope: RopeTable | None) -> torch.Tensor:
+        return self._norm_rotate(shared.through(self.to_q), self.q_norm, rope)
 
-    def _rotate(self, x: torch.Tensor, rope: RopeTable | None) -> torch.Tensor:
+    def _keys(self, shared: SharedInput, rope: RopeTable | None) -> torch.Tensor:
+        return self._norm_rotate(shared.through(self.to_k), self.k_norm, rope)
+
+    def _norm_rotate(self, x: torch.Tensor, norm: nn.RMSNorm, rope: RopeTable | None) -> torch.Tensor:
+        """``(B, T, H * d)`` to ``(B, H, T, d)``."""
+        split = self.rope_type is RopeType.SPLIT
+        fused = norm_rotate(x, norm.weight, norm.eps, self.heads, rope, split)
+        if fused is not None:
+            return self._split(fused)
+        x = self._split(norm(x))
         return x if rope is None else apply_rotary_emb(x, rope, self.rope_type)
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:

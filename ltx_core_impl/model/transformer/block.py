@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import nn
 from torch.nn.functional import rms_norm
 
-from .adaln import modulate
+from .adaln import TableModulation
 from .attention import Attention
 from .feed_forward import FeedForward
 from .forks import KeptRows, Rows
@@ -101,9 +99,11 @@ class TransformerBlock(nn.Module):
         update_video = video is not None and video_inputs.enabled
         update_audio = audio is not None and audio_inputs.enabled
         if update_video:
-            video = self._self_and_text_attention(VIDEO, video, video_inputs, kept.video_self)
+            video_modulation = video_inputs.modulation.with_table(self.scale_shift_table, video)
+            video = self._self_and_text_attention(VIDEO, video, video_inputs, video_modulation, kept.video_self)
         if update_audio:
-            audio = self._self_and_text_attention(AUDIO, audio, audio_inputs, kept.audio_self)
+            audio_modulation = audio_inputs.modulation.with_table(self.audio_scale_shift_table, audio)
+            audio = self._self_and_text_attention(AUDIO, audio, audio_inputs, audio_modulation, kept.audio_self)
         if video is not None and audio is not None:
             video, audio = self._exchange(
                 video,
@@ -114,25 +114,23 @@ class TransformerBlock(nn.Module):
                 v2a=kept.video_to_audio if update_audio else (),
             )
         if update_video:
-            video = self._feed_forward(VIDEO, video, video_inputs)
+            video = self._feed_forward(VIDEO, video, video_modulation)
         if update_audio:
-            audio = self._feed_forward(AUDIO, audio, audio_inputs)
+            audio = self._feed_forward(AUDIO, audio, audio_modulation)
         return video, audio
 
     def _self_and_text_attention(
-        self, prefix: str, x: torch.Tensor, inputs: StreamInputs, kept: Rows | None
+        self, prefix: str, x: torch.Tensor, inputs: StreamInputs, modulation: TableModulation, kept: Rows | None
     ) -> torch.Tensor:
-        table, modulation = getattr(self, f"{prefix}scale_shift_table"), inputs.modulation
-        h = modulate(self._norm(x), modulation.scale_shift(table, SCALE_SELF, SHIFT_SELF))
+        h = modulation.norm(x, SCALE_SELF, SHIFT_SELF, self.norm_eps)
         h = getattr(self, f"{prefix}attn1")(h, mask=inputs.self_bias, rope=inputs.rope, kept_rows=kept)
-        x = torch.addcmul(x, h, modulation.gate(table, GATE_SELF))
+        x = torch.addcmul(x, h, modulation.gate(GATE_SELF))
 
-        h = self._norm(x)
-        if inputs.prompt is not None:
-            h = modulate(h, modulation.scale_shift(table, SCALE_TEXT, SHIFT_TEXT))
+        modulated = inputs.prompt is not None
+        h = modulation.norm(x, SCALE_TEXT, SHIFT_TEXT, self.norm_eps) if modulated else self._norm(x)
         keys_values = self._text_keys_values(prefix, inputs)
         h = getattr(self, f"{prefix}attn2")(h, mask=inputs.text_bias, keys_values=keys_values)
-        return x + h if inputs.prompt is None else torch.addcmul(x, h, modulation.gate(table, GATE_TEXT))
+        return torch.addcmul(x, h, modulation.gate(GATE_TEXT)) if modulated else x + h
 
     def _text_keys_values(self, prefix: str, inputs: StreamInputs) -> tuple[torch.Tensor, torch.Tensor]:
         attention: Attention = getattr(self, f"{prefix}attn2")
@@ -147,7 +145,7 @@ class TransformerBlock(nn.Module):
         if inputs.prompt is None:
             return inputs.context
         table = getattr(self, f"{prefix}prompt_scale_shift_table")
-        return modulate(inputs.context, inputs.prompt.scale_shift(table, SCALE_PROMPT, SHIFT_PROMPT))
+        return inputs.prompt.with_table(table, inputs.context).modulate(inputs.context, SCALE_PROMPT, SHIFT_PROMPT)
 
     def _exchange(
         self,
@@ -162,8 +160,8 @@ class TransformerBlock(nn.Module):
         """Attention from each stream to the other; both directions read the streams as they are on entry."""
         if a2v == () and v2a == ():
             return video, audio
-        video_side = _Side(self._norm(video), self.scale_shift_table_a2v_ca_video, video_inputs.cross)
-        audio_side = _Side(self._norm(audio), self.scale_shift_table_a2v_ca_audio, audio_inputs.cross)
+        video_side = _Side(video, self.scale_shift_table_a2v_ca_video, video_inputs.cross, self.norm_eps)
+        audio_side = _Side(audio, self.scale_shift_table_a2v_ca_audio, audio_inputs.cross, self.norm_eps)
         if a2v != ():
             video = _read_other_stream(
                 self.audio_to_video_attn, video, video_side, audio_side, rows=a2v, scale=SCALE_A2V, shift=SHIFT_A2V
@@ -174,26 +172,28 @@ class TransformerBlock(nn.Module):
             )
         return video, audio
 
-    def _feed_forward(self, prefix: str, x: torch.Tensor, inputs: StreamInputs) -> torch.Tensor:
-        table, modulation = getattr(self, f"{prefix}scale_shift_table"), inputs.modulation
-        h = modulate(self._norm(x), modulation.scale_shift(table, SCALE_FF, SHIFT_FF))
-        h = getattr(self, f"{prefix}ff")(h)
-        return torch.addcmul(x, h, modulation.gate(table, GATE_FF))
+    def _feed_forward(self, prefix: str, x: torch.Tensor, modulation: TableModulation) -> torch.Tensor:
+        h = getattr(self, f"{prefix}ff")(modulation.norm(x, SCALE_FF, SHIFT_FF, self.norm_eps))
+        return torch.addcmul(x, h, modulation.gate(GATE_FF))
 
     def _norm(self, x: torch.Tensor) -> torch.Tensor:
         return rms_norm(x, x.shape[-1:], eps=self.norm_eps)
 
 
-class _Side(NamedTuple):
-    """A stream as the attention between the streams sees it."""
+class _Side:
+    """A stream as the attention between the streams sees it; both directions share its norm and its modulation."""
 
-    norm: torch.Tensor
-    table: torch.Tensor
-    inputs: CrossInputs
+    def __init__(self, x: torch.Tensor, table: torch.Tensor, inputs: CrossInputs, eps: float) -> None:
+        self.x, self.table, self.inputs, self.eps = x, table, inputs, eps
+        self.modulation = inputs.scale_shift.with_table(table, x, vectors=GATE_CROSS)
+        self.norm = rms_norm(x, x.shape[-1:], eps=eps) if self.modulation.kernel is None else None
 
     def modulated(self, rows: Rows | None, scale: int, shift: int) -> torch.Tensor:
-        scale_shift = self.inputs.scale_shift.take(rows).scale_shift(self.table, scale, shift)
-        return modulate(take_rows(self.norm, rows), scale_shift)
+        """Rows ``rows``, normalised and modulated."""
+        modulation = self.modulation.take(rows)
+        if self.norm is None:
+            return modulation.norm(take_rows(self.x, rows), scale, shift, self.eps)
+        return modulation.modulate(take_rows(self.norm, rows), scale, shift)
 
 
 def _read_other_stream(
@@ -206,7 +206,7 @@ def _read_other_stream(
         rope=own.inputs.rope.take(rows),
         context_rope=other.inputs.rope.take(rows),
     )
-    gate = own.inputs.gate.take(rows).gate(own.table, GATE_CROSS, vector=0)
+    gate = own.inputs.gate.take(rows).gate(own.table, GATE_CROSS)
     return put_rows(x, rows, torch.addcmul(take_rows(x, rows), h, gate))
 
 

@@ -8,6 +8,30 @@ import torch
 
 
 @dataclass(frozen=True)
+class TokenGroups:
+    """Which tokens share a noise level: known once per run, so that no step has to ask the device.
+
+    Attributes:
+        first: ``(N,)`` int64, for each group a token of it, counted through ``(B or 1, T)``; ``None`` when all tokens
+            of a row agree.
+        index: ``(B or 1, T)`` int64, the group of each token; ``None`` likewise.
+    """
+
+    first: torch.Tensor | None
+    index: torch.Tensor | None
+
+    @classmethod
+    def of(cls, levels: torch.Tensor) -> TokenGroups:
+        """Groups of equal values in ``levels`` ``(B or 1, T)``. Waits for the device: call it once per run."""
+        if levels.shape[1] == 1 or bool((levels == levels[:, :1]).all()):
+            return cls(None, None)
+        values, index = torch.unique(levels, return_inverse=True)
+        places = torch.arange(index.numel(), device=index.device)
+        first = torch.zeros(len(values), dtype=torch.int64, device=index.device)
+        return cls(first.scatter_reduce_(0, index.flatten(), places, "amin", include_self=False), index)
+
+
+@dataclass(frozen=True)
 class Modality:
     """One stream (video or audio) of one forward pass.
 
@@ -23,6 +47,7 @@ class Modality:
         context_mask: ``None``, 0/1 integers ``(B, S)`` or ``(B, Q, S)``, or an additive floating point mask.
         attention_mask: ``None`` or ``(B, T, T)`` self-attention strengths in [0, 1].
         keyframes_mask: ``None`` or ``(B, T, 1)``; positive entries mark tokens of a single pixel frame (LTX-2.5 video).
+        timestep_groups: which tokens have equal ``timesteps``; ``None`` makes the model find out in every pass.
     """
 
     latent: torch.Tensor
@@ -34,3 +59,4 @@ class Modality:
     context_mask: torch.Tensor | None = None
     attention_mask: torch.Tensor | None = None
     keyframes_mask: torch.Tensor | None = None
+    timestep_groups: TokenGroups | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import layer_norm
 
 from ...guidance.perturbations import BatchedPerturbationConfig, PerturbationType
-from .adaln import AdaLayerNormSingle, modulate
+from .adaln import AdaLayerNormSingle
 from .attention import set_attention_function
 from .attention_functions import AttentionFunction
 from .block import AUDIO, VIDEO, TransformerBlock, modulation_rows
@@ -20,6 +20,7 @@ from .feed_forward import CaptionProjection
 from .forks import Fork, plan_rows
 from .modality import Modality
 from .options import LTXModelType, StreamOptions, TransformerOptions
+from .rows import pick_rows
 from .stream import StreamInputs, StreamModules, embed_tokens, prepare_stream
 from .tensor_cache import TensorCache
 
@@ -79,6 +80,21 @@ class LTXModel(nn.Module):
         """
         set_attention_function(self, function)
 
+    def compile_blocks(self, dynamic: bool = True, backend: str | Callable = "inductor") -> None:
+        """Compiles each transformer block with ``torch.compile``, at its first use; nothing is compiled by default.
+
+        All blocks share one graph, and with ``dynamic`` all lengths do. Passes that skip an attention, disable a
+        stream or have masks are graphs of their own. The first pass takes longer for it (tens of seconds), the numbers
+        agree to rounding.
+
+        Args:
+            dynamic: one graph for all numbers of rows and tokens; otherwise each needs one of its own.
+            backend: a back-end of ``torch.compile``.
+        """
+        for block in self.transformer_blocks:
+            # Not the module's call: hooks that stream weights and look for an interrupt have to stay outside.
+            block.forward = torch.compile(block.forward, backend=backend, dynamic=dynamic, fullgraph=True)
+
     def clear_caches(self) -> None:
         """Drops the rotation tables kept between passes."""
         self._rope_cache.clear()
@@ -136,9 +152,8 @@ class LTXModel(nn.Module):
         video_inputs, audio_inputs = base_video, base_audio
         for block, rows in zip(self.transformer_blocks, plan.blocks, strict=True):
             if rows.added:
-                added = list(rows.added)
-                video_x = None if video_x is None else torch.cat([video_x, video_x[added]])
-                audio_x = None if audio_x is None else torch.cat([audio_x, audio_x[added]])
+                video_x = None if video_x is None else torch.cat([video_x, pick_rows(video_x, rows.added)])
+                audio_x = None if audio_x is None else torch.cat([audio_x, pick_rows(audio_x, rows.added)])
                 video_inputs = base_video and base_video.take(rows.sources)
                 audio_inputs = base_audio and base_audio.take(rows.sources)
             video_x, audio_x = block(
@@ -203,10 +218,9 @@ class LTXModel(nn.Module):
             return None
         table = getattr(self, f"{prefix}scale_shift_table")
         x = layer_norm(x, x.shape[-1:], eps=self.options.norm_eps)
-        x = modulate(x, inputs.embedded.scale_shift(table, scale=1, shift=0))
+        x = inputs.embedded.with_table(table, x).modulate(x, scale=1, shift=0)
         velocity = getattr(self, f"{prefix}proj_out")(x)
-        order = list(order)
-        return velocity if order == list(range(len(velocity))) else velocity[order]
+        return pick_rows(velocity, order)
 
 
 class X0Model(nn.Module):
@@ -241,9 +255,9 @@ def _denoised(modality: Modality, velocity: torch.Tensor, fork_sources: list[int
     latent = modality.latent
     timesteps = modality.timesteps.reshape(modality.timesteps.shape[0], -1, 1)
     if fork_sources:
-        latent = torch.cat([latent, latent[fork_sources]])
+        latent = torch.cat([latent, pick_rows(latent, fork_sources)])
         if timesteps.shape[0] > 1:
-            timesteps = torch.cat([timesteps, timesteps[fork_sources]])
+            timesteps = torch.cat([timesteps, pick_rows(timesteps, fork_sources)])
     return torch.addcmul(latent.float(), velocity.float(), timesteps.float(), value=-1).to(latent.dtype)
 
 

@@ -12,12 +12,18 @@ def take_rows(tensor: torch.Tensor, rows: Sequence[int] | None) -> torch.Tensor:
 
     ``None`` means every row. Consecutive ascending rows give a view, others a copy.
     """
-    if rows is None or tensor.shape[0] == 1:
-        return tensor
-    rows = list(rows)
-    if rows and rows == list(range(rows[0], rows[0] + len(rows))):
-        return tensor[rows[0] : rows[0] + len(rows)]
-    return tensor[rows]
+    return tensor if rows is None or tensor.shape[0] == 1 else pick_rows(tensor, rows)
+
+
+def pick_rows(tensor: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+    """Rows ``rows`` of dimension 0, of which none stands for others.
+
+    Made of slices: a list of numbers would be copied to the device as an index, and that copy waits for the device.
+    """
+    pieces = [tensor[start:stop] for start, stop in _runs(rows)]
+    if not pieces:
+        return tensor[:0]
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
 def share_rows(tensor: torch.Tensor) -> torch.Tensor:
@@ -30,5 +36,19 @@ def put_rows(tensor: torch.Tensor, rows: Sequence[int] | None, values: torch.Ten
     if rows is None:
         return values
     tensor = tensor.clone()
-    tensor[list(rows)] = values
+    done = 0
+    for start, stop in _runs(rows):
+        tensor[start:stop] = values[done : done + stop - start]
+        done += stop - start
     return tensor
+
+
+def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
+    """``[start, stop)`` of each stretch of consecutive ascending rows, in order."""
+    runs: list[tuple[int, int]] = []
+    for row in rows:
+        if runs and runs[-1][1] == row:
+            runs[-1] = (runs[-1][0], row + 1)
+        else:
+            runs.append((row, row + 1))
+    return runs

@@ -126,7 +126,7 @@ def prepare_stream(
     """
     dtype = modality.latent.dtype
     scale = options.timestep_scale
-    timesteps = TokenTimesteps.from_tokens(modality.timesteps.flatten(1).float() * scale)
+    timesteps = TokenTimesteps.from_tokens(modality.timesteps.flatten(1).float() * scale, modality.timestep_groups)
     modulation, embedded = modules.adaln(timesteps.values, dtype)
 
     kept = None if text_cache is None else text_cache.get(modality.context, "text", dict)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ....kernels.neighborhood import fused_neighborhood_attention, neighborhood_kernel_name
 from .params import Size
 
 # Small blocks waste less of the union of windows, large ones launch fewer kernels.
@@ -40,8 +41,7 @@ def axis_blocks(length: int, kernel: int, block: int, device: torch.device) -> A
     Raises:
         ValueError: the axis is shorter than the kernel.
     """
-    if length < kernel:
-        raise ValueError(f"An attention window of {kernel} does not fit an axis of {length} positions.")
+    check_window(length, kernel)
     queries = min(block, length)
     keys = min(length, queries + kernel - 1)
     query_starts = [min(start, length - queries) for start in range(0, length, queries)]
@@ -53,12 +53,25 @@ def axis_blocks(length: int, kernel: int, block: int, device: torch.device) -> A
     return AxisBlocks(query_starts, key_starts, queries, keys, (key >= window) & (key < window + kernel))
 
 
+def check_window(length: int, kernel: int) -> None:
+    """Raises a ValueError when an axis is shorter than the window on it."""
+    if length < kernel:
+        raise ValueError(f"An attention window of {kernel} does not fit an axis of {length} positions.")
+
+
 def neighborhood_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Size, scale: float) -> Tensor:
     """Attention of ``(B, T, H, W, heads, d)`` tensors within windows of ``kernel`` positions.
+
+    Half precision on a GPU goes through comfy-kitchen or NATTEN where one of them is installed.
 
     Raises:
         ValueError: an axis is shorter than its kernel.
     """
+    package = neighborhood_kernel_name(q)
+    if package is not None:
+        for length, window in zip(q.shape[1:4], kernel, strict=True):
+            check_window(length, window)
+        return fused_neighborhood_attention(package, q, k, v, kernel, scale)
     time, height, width = (
         axis_blocks(length, window, block, q.device)
         for length, window, block in zip(q.shape[1:4], kernel, QUERY_BLOCK, strict=True)
