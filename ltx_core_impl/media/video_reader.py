@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .container import container_start
+
 DEFAULT_CHUNK_FRAMES = 32
 # Timestamps are multiples of a time base; the user's seconds are not.
 TIME_TOLERANCE = 1e-6
@@ -138,11 +140,6 @@ def count_at_rate(path: str | PathLike[str], fps: float | Fraction, start: float
             last_interval = (first_to_last[-1] - first_to_last[-2]) * base if len(shown) > 1 else 1 / _rate(stream)
             end = first_to_last[-1] * base + last_interval - offset
     return max(0, math.ceil((float(end) - start - TIME_TOLERANCE) * float(fps)))
-
-
-def container_start(container: av.container.InputContainer) -> float:
-    """Seconds at which the file begins: parts of a broadcast do not begin at 0."""
-    return max(0.0, (container.start_time or 0) / av.time_base)
 
 
 def _video_stream(container: av.container.InputContainer, path: str | PathLike[str]) -> av.VideoStream:
