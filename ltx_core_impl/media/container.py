@@ -44,6 +44,7 @@ class PacketDecoder:
     """Frames of one stream, from where the container stands. Packets that cannot be decoded are left out and said.
 
     Attributes:
+        stream: the stream that is decoded.
         last_pts: the latest presentation time among the packets so far, in the stream's time base; None before any.
         last_duration: how long the file says that this packet lasts, in the same unit; 0 where it does not say.
     """
@@ -51,54 +52,51 @@ class PacketDecoder:
     def __init__(
         self, container: av.container.InputContainer, stream: av.VideoStream | av.AudioStream, path: str | PathLike[str]
     ) -> None:
-        self._container, self._stream, self._path = container, stream, path
+        self._container, self.stream, self._path = container, stream, path
         self.last_pts: int | None = None
         self.last_duration = 0
 
+    def packets(self) -> Iterator[av.Packet]:
+        """Packets as far as the file can be read; an empty one at the end flushes the decoder."""
+        packets = self._container.demux(self.stream)
+        try:
+            for packet in packets:
+                if packet.pts is not None and (self.last_pts is None or packet.pts >= self.last_pts):
+                    self.last_pts, self.last_duration = packet.pts, packet.duration or 0
+                yield packet
+        except av.FFmpegError:
+            place = "" if self.last_pts is None else f" after {self._seconds(self.last_pts):.2f} s"
+            logger.warning("%s cannot be read further%s; the rest is left out.", self._path, place)
+            yield av.Packet()
+
     def frames(self) -> Iterator[av.VideoFrame | av.AudioFrame]:
         """Decode to the end of the file; what was damaged is logged with its time when the frames end."""
-        damaged: list[float | None] = []
-        packets = self._container.demux(self._stream)
+        damaged, first = 0, 0.0
+        shown: int | None = None
         try:
-            while True:
+            for packet in self.packets():
                 try:
-                    packet = next(packets)
-                except StopIteration:
-                    return
+                    frames = self.stream.decode(packet if packet.size else None)
                 except av.FFmpegError:
-                    logger.warning("%s ends in damage%s; what is behind it is lost.", self._path, self._place())
-                    yield from self._decoded(None, damaged)
-                    return
-                self._note(packet)
-                yield from self._decoded(packet, damaged)
+                    # Decoders with threads complain late, but frames come in order: what is damaged follows the last.
+                    first = first if damaged else self._seconds(shown or 0)
+                    damaged += 1
+                    continue
+                for frame in frames:
+                    if frame.pts is not None:
+                        shown = frame.pts + (getattr(frame, "duration", 0) or 0)
+                    yield frame
         finally:
             if damaged:
-                known = [time for time in damaged if time is not None]
-                where = f" between {min(known):.2f} s and {max(known):.2f} s" if known else ""
                 logger.warning(
-                    "%s: %d damaged packets of %s%s could not be decoded and were left out.",
+                    "%s: %d packet%s of %s could not be decoded and were left out, the first at %.2f s. The file is "
+                    "damaged; copy or export it again.",
                     self._path,
-                    len(damaged),
-                    "the picture" if self._stream.type == "video" else "the sound",
-                    where,
+                    damaged,
+                    "" if damaged == 1 else "s",
+                    "the picture" if self.stream.type == "video" else "the sound",
+                    first,
                 )
 
-    def _decoded(
-        self, packet: av.Packet | None, damaged: list[float | None]
-    ) -> list[av.VideoFrame] | list[av.AudioFrame]:
-        try:
-            return self._stream.decode(packet)
-        except av.FFmpegError:
-            pts = None if packet is None else packet.pts if packet.pts is not None else packet.dts
-            damaged.append(None if pts is None else self._seconds(pts))
-            return []
-
-    def _note(self, packet: av.Packet) -> None:
-        if packet.pts is not None and (self.last_pts is None or packet.pts >= self.last_pts):
-            self.last_pts, self.last_duration = packet.pts, packet.duration or 0
-
     def _seconds(self, pts: int) -> float:
-        return float(pts * self._stream.time_base) - container_start(self._container)
-
-    def _place(self) -> str:
-        return "" if self.last_pts is None else f" after {self._seconds(self.last_pts):.2f} s"
+        return float(pts * self.stream.time_base) - container_start(self._container)

@@ -21,6 +21,7 @@ from ...ltx_core_impl.media import (
     resize_and_reflect_pad,
 )
 from ...ltx_core_impl.media.clips import fit_waveform
+from ...ltx_core_impl.media.resize import to_encoder_range
 from ...ltx_core_impl.model.video_vae import TilingConfig, encode_chunks
 from ...ltx_core_impl.sampling.grid import snap_frames
 from ...ltx_core_impl.types import Audio, VideoPixelShape
@@ -251,7 +252,7 @@ def _encoded(source: FileRef, handle: ComponentHandle, cut: Cut, start: float, f
             for frames in read:
                 host.check_interrupt()
                 fitted = FITS[fit](frames, cut.height, cut.width)
-                yield (fitted / 127.5 - 1.0).to(dtype).transpose(0, 1)[None]
+                yield to_encoder_range(fitted, frames.dtype).to(dtype).transpose(0, 1)[None]
 
         latent = encode_chunks(chunks(), encoder, size, tiling or TilingConfig(), callback=progress)
     return latent.float().to(host.output_device())

@@ -80,7 +80,8 @@ def test_a_damaged_packet_of_sound_costs_its_own_time(tmp_path: Path, caplog: py
     assert sound.shape == whole.shape
     # AAC fills quiet bands with noise of its own, which a lost packet changes.
     assert torch.allclose(sound[:, 2 * RATE :], whole[:, 2 * RATE :], atol=2e-2)
-    assert "1 damaged packets of the sound between 1.2" in caplog.text
+    assert "1 packet of the sound could not be decoded" in caplog.text
+    assert "the first at 1.2" in caplog.text
 
 
 def test_a_file_that_is_cut_before_its_index_is_named(tmp_path: Path) -> None:
@@ -109,5 +110,5 @@ def test_channels_in_memory_are_mixed_as_those_of_a_file(tmp_path: Path, channel
 
 
 def test_too_many_channels_are_refused() -> None:
-    with pytest.raises(ValueError, match="has 9 channels.*Mix it down"):
+    with pytest.raises(ValueError, match=r"has 9 channels.*Mix it down"):
         mixed_to_stereo(torch.zeros(9, 10), RATE)
