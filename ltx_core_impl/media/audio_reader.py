@@ -63,24 +63,28 @@ def read_audio(path: str | PathLike[str], start: float = 0.0, duration: float | 
 
 
 def mixed_to_stereo(waveform: Tensor, sampling_rate: int) -> Tensor:
-    """A waveform ``(channels, samples)`` of 3 to 8 channels as stereo, mixed as `read_audio` mixes a file's.
+    """Waveforms ``(B, channels, samples)`` of 3 to 8 channels as stereo, mixed as `read_audio` mixes a file's.
 
     Raises:
         ValueError: another number of channels; who plays what is not known then.
     """
-    channels = waveform.shape[0]
+    channels = waveform.shape[1]
     if channels not in DEFAULT_LAYOUTS:
         raise ValueError(
             f"The sound has {channels} channels; 1 to {max(DEFAULT_LAYOUTS)} are known by their speakers. Mix it down "
             "to stereo first."
         )
+    sounds = waveform.detach().to(device="cpu", dtype=torch.float32)
+    mixed = [_mixed(sound, DEFAULT_LAYOUTS[channels], sampling_rate) for sound in sounds]
+    return torch.stack(mixed).to(waveform.device)
+
+
+def _mixed(sound: Tensor, layout: str, rate: int) -> Tensor:
     # Interleaved, because PyAV fills no more than seven planes.
-    interleaved = waveform.detach().to(device="cpu", dtype=torch.float32).T.reshape(1, -1).contiguous().numpy()
-    frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=DEFAULT_LAYOUTS[channels])
-    frame.sample_rate = sampling_rate
-    resampler = av.AudioResampler(format="fltp", layout="stereo", rate=sampling_rate)
-    mixed = [_samples(part) for part in (*resampler.resample(frame), *resampler.resample(None))]
-    return torch.cat(mixed, dim=1).to(waveform.device)
+    frame = av.AudioFrame.from_ndarray(sound.T.reshape(1, -1).contiguous().numpy(), format="flt", layout=layout)
+    frame.sample_rate = rate
+    resampler = av.AudioResampler(format="fltp", layout="stereo", rate=rate)
+    return torch.cat([_samples(part) for part in (*resampler.resample(frame), *resampler.resample(None))], dim=1)
 
 
 def _samples(frame: av.AudioFrame) -> Tensor:

@@ -41,7 +41,7 @@ from ..wires.checks import (
 from ..wires.geometry import VideoGeometry, audio_geometry, check_clip_size, video_geometry
 from ..wires.handles import ComponentHandle, FileRef
 from ..wires.inputs import MAX_FRAME_RATE, MAX_SIDE, tiling_inputs
-from ..wires.pictures import SILENCE_RATE
+from ..wires.pictures import SILENCE_RATE, say_short_sound
 from ..wires.versions import latent_version
 
 logger = logging.getLogger(__name__)
@@ -265,6 +265,7 @@ def _sound(source: FileRef, start: float, cut: Cut) -> tuple[Audio, bool]:
     if audio is None or audio.waveform.shape[-1] == 0:
         logger.warning("%s has no sound there; silence stands in for it.", source.name)
         return Audio(torch.zeros(2, round(duration * SILENCE_RATE)), SILENCE_RATE), True
+    say_short_sound(audio, duration, source.name)
     samples = round(duration * audio.sampling_rate)
     return Audio(fit_waveform(audio.waveform, samples), audio.sampling_rate), False
 

@@ -41,6 +41,7 @@ from ...ltx_core_impl.text_encoders.duration_head import DurationHeadConfigurato
 from ...ltx_core_impl.text_encoders.gemma import GemmaTextEncoder, load_text_encoder
 from .. import host
 from ..wires.checks import InputError
+from ..wires.finite import require_finite
 from ..wires.handles import ComponentHandle, Context, FileRef, MissingComponent, ModelHandle, TextEncoderHandle
 from ..wires.versions import check_lora_fits, versions_of
 from .text_files import processor_builder
@@ -344,6 +345,9 @@ def encode_prompts(handle: TextEncoderHandle, prompts: list[str]) -> list[Contex
     with embeddings_processor(handle) as processor:
         outputs = [processor.process_prompt(state, length=length) for state in states]
     device, version = host.output_device(), handle.projection.version
+    for output in outputs:
+        require_finite(output.video_encoding, "The encoded prompt")
+        require_finite(output.audio_encoding, "The encoded prompt")
     return [
         Context(output.video_encoding.float().to(device), output.audio_encoding.float().to(device), version, prompt)
         for prompt, output in zip(prompts, outputs, strict=True)

@@ -25,6 +25,7 @@ from ..latents.modalities import Start, audio_modality, video_modality, with_kep
 from ..loading import components
 from ..wires import sockets
 from ..wires.checks import InputError, check_widgets, message_or_true, optional_handle, require, require_handle
+from ..wires.finite import require_finite
 from ..wires.geometry import AudioGeometry, audio_geometry
 from ..wires.handles import Guider, Guides, ModelHandle, Windows
 from ..wires.inputs import unusual_audio_vae_input
@@ -305,7 +306,8 @@ def _output(
     if state is None:
         return None
     unmasked = {key: value for key, value in latent.items() if key != "noise_mask"}
-    samples = state.latent.float().to(host.output_device())
+    kind = "The sampled picture" if name == "video_latent" else "The sampled sound"
+    samples = require_finite(state.latent.float().to(host.output_device()), kind)
     return {**unmasked, "samples": with_kept_parts(samples, latent, items, name)}
 
 

@@ -9,6 +9,7 @@ from .. import host
 from ..loading import components
 from ..wires import sockets
 from ..wires.checks import InputError, latent_samples, message_or_true, require_handle
+from ..wires.finite import require_finite
 from ..wires.handles import ComponentHandle
 from ..wires.versions import check_fits_model, check_latent_fits
 
@@ -95,7 +96,8 @@ class LTX2LatentUpscale(io.ComfyNode):
             larger = upsample_video(components.like(samples, model).float(), statistics, model)
         # A mask of the smaller latent says nothing about the larger one.
         kept = {key: value for key, value in video_latent.items() if key != "noise_mask"}
-        result = {**kept, "samples": larger.float().to(host.output_device())}
+        larger = require_finite(larger.float().to(host.output_device()), "The upscaled picture")
+        result = {**kept, "samples": larger}
         frame_rate = video_latent.get("frame_rate")
         if frame_rate is not None and larger.shape[2] != samples.shape[2]:
             frame_rate = result["frame_rate"] = frame_rate * 2

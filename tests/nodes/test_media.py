@@ -181,7 +181,7 @@ def test_an_interrupted_save_leaves_no_file(
         ({"filename_prefix": "/etc/x"}, "inside ComfyUI's output folder"),
         ({"filename_prefix": ""}, "inside ComfyUI's output folder"),
         ({"crf": 52}, "crf is 52"),
-        ({"audio": {"waveform": torch.zeros(1, 6, 9), "sample_rate": 8000}}, "6 channels"),
+        ({"audio": {"waveform": torch.zeros(1, 9, 9), "sample_rate": 8000}}, "9 channels"),
         ({"audio": {"waveform": torch.zeros(3, 2, 9), "sample_rate": 8000}}, "Give 1 or 1"),
         ({"audio": {"waveform": torch.zeros(1, 2, 9), "sample_rate": 0}}, "sample rate of 0"),
         ({"audio": "sound"}, "needs a sound"),

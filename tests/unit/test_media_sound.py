@@ -104,11 +104,12 @@ def test_channels_in_memory_are_mixed_as_those_of_a_file(tmp_path: Path, channel
         frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    mixed = mixed_to_stereo(waveform, RATE)
-    assert mixed.shape == (2, 4800)
-    torch.testing.assert_close(mixed, read_audio(path).waveform)
+    mixed = mixed_to_stereo(torch.stack([waveform, -waveform]), RATE)
+    assert mixed.shape == (2, 2, 4800)
+    torch.testing.assert_close(mixed[0], read_audio(path).waveform)
+    torch.testing.assert_close(mixed[1], -mixed[0])
 
 
 def test_too_many_channels_are_refused() -> None:
     with pytest.raises(ValueError, match=r"has 9 channels.*Mix it down"):
-        mixed_to_stereo(torch.zeros(9, 10), RATE)
+        mixed_to_stereo(torch.zeros(1, 9, 10), RATE)
