@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from comfy_api.latest import io
 
 from ...ltx_core_impl.loader import open_checkpoint
@@ -9,6 +12,7 @@ from .. import host
 from ..wires import sockets
 from ..wires.checks import check_between, check_widgets, message_or_true, require_handle
 from ..wires.handles import ComponentHandle, FileRef, LoraRef, MissingComponent, ModelHandle
+from ..wires.inputs import device_input
 from . import components
 
 CATEGORY = "LTX-2/loaders"
@@ -46,6 +50,16 @@ def _parts(file: FileRef) -> list[ComponentHandle | MissingComponent]:
     opened = open_checkpoint(file.path)
     kinds = ("video_vae", "audio_vae", "vocoder", "text_projection")
     return [components.component_or_missing(file, opened, kind) for kind in kinds]
+
+
+def _placed(
+    handles: Iterable[ComponentHandle | MissingComponent], device: str
+) -> list[ComponentHandle | MissingComponent]:
+    """The living handles of components that compute on ``device``."""
+    return [
+        host.intern(replace(handle, device=device) if isinstance(handle, ComponentHandle) else handle)
+        for handle in handles
+    ]
 
 
 class LTX2CheckpointLoader(io.ComfyNode):
@@ -88,6 +102,7 @@ class LTX2CheckpointLoader(io.ComfyNode):
                     tooltip=LORA_TOOLTIP + " For more LoRAs chain 'LTX-2 Load LoRA'.",
                 ),
                 _strength_input("lora_strength"),
+                device_input(host.device_options()),
             ],
             outputs=[
                 sockets.Model.Output(display_name="model", tooltip="Transformer, for the sampler."),
@@ -102,7 +117,7 @@ class LTX2CheckpointLoader(io.ComfyNode):
         return message_or_true(lambda: cls._model(checkpoint, precision, calibration, lora, lora_strength))
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint, precision, calibration, lora, lora_strength) -> str:
+    def fingerprint_inputs(cls, checkpoint, precision, calibration, lora, lora_strength, **_) -> str:
         return repr(cls._model(checkpoint, precision, calibration, lora, lora_strength))
 
     @classmethod
@@ -117,9 +132,12 @@ class LTX2CheckpointLoader(io.ComfyNode):
         return handle
 
     @classmethod
-    def execute(cls, checkpoint, precision, calibration, lora, lora_strength) -> io.NodeOutput:
+    def execute(
+        cls, checkpoint, precision, calibration, lora, lora_strength, device=host.DEFAULT_DEVICE
+    ) -> io.NodeOutput:
+        check_widgets(cls, device=device)
         handle = cls._model(checkpoint, precision, calibration, lora, lora_strength)
-        return io.NodeOutput(*map(host.intern, (handle, *_parts(handle.file))))
+        return io.NodeOutput(*_placed((handle, *_parts(handle.file)), device))
 
 
 class LTX2ComponentLoader(io.ComfyNode):
@@ -138,7 +156,8 @@ class LTX2ComponentLoader(io.ComfyNode):
                     "file",
                     options=host.file_options(*COMPONENT_FOLDERS),
                     tooltip="File in models/vae, models/text_encoders, models/checkpoints or models/diffusion_models.",
-                )
+                ),
+                device_input(host.device_options()),
             ],
             outputs=_part_outputs(),
         )
@@ -148,7 +167,7 @@ class LTX2ComponentLoader(io.ComfyNode):
         return message_or_true(lambda: file is None or cls._components(file))
 
     @classmethod
-    def fingerprint_inputs(cls, file) -> str:
+    def fingerprint_inputs(cls, file, **_) -> str:
         return repr(host.find_file(file, *COMPONENT_FOLDERS, input_name="file"))
 
     @staticmethod
@@ -156,8 +175,9 @@ class LTX2ComponentLoader(io.ComfyNode):
         return _parts(host.find_file(name, *COMPONENT_FOLDERS, input_name="file"))
 
     @classmethod
-    def execute(cls, file) -> io.NodeOutput:
-        return io.NodeOutput(*map(host.intern, cls._components(file)))
+    def execute(cls, file, device=host.DEFAULT_DEVICE) -> io.NodeOutput:
+        check_widgets(cls, device=device)
+        return io.NodeOutput(*_placed(cls._components(file), device))
 
 
 class LTX2LoraLoader(io.ComfyNode):

@@ -166,8 +166,8 @@ class LTX2Sampler(io.ComfyNode):
             windows=windows,
             corrections=require_corrections(corrections),
             force_uncond=solver.endswith("cfg_pp"),
-            rows_at_once=host.rows_at_once(row),
-            device=host.compute_device(),
+            rows_at_once=host.rows_at_once(row, handle.device),
+            device=host.compute_device(handle.device),
             dtype=components.transformer_dtype(handle),
         )
         rows = denoising.passes * batch

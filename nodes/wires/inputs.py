@@ -19,6 +19,18 @@ def frame_rate_input(tooltip: str) -> io.Float.Input:
     )
 
 
+def device_input(options: list[str]) -> io.Combo.Input:
+    """Where a loader's components compute."""
+    return io.Combo.Input(
+        "device",
+        options=options,
+        default=options[0],
+        optional=True,
+        tooltip="Where it computes. default: where ComfyUI computes. With two cards the text encoder can live on one "
+        "and the transformer on the other.",
+    )
+
+
 def fraction_input(name: str, default: float, tooltip: str, step: float = 0.01) -> io.Float.Input:
     """A strength from 0 to 1."""
     return io.Float.Input(name, default=default, min=0.0, max=1.0, step=step, tooltip=tooltip)
