@@ -17,7 +17,7 @@ from ..vae.decoding import Clips
 from ..vae.vae_tiling import TileSizes, check_tiling
 from ..wires import sockets
 from ..wires.checks import InputError, check_frame_rate, check_widgets, message_or_true
-from ..wires.inputs import MAX_FRAME_RATE, noise_seed_input, tiling_inputs
+from ..wires.inputs import frame_rate_input, noise_seed_input, tiling_inputs
 from ..wires.pictures import require_sound, say_short_sound
 
 CATEGORY = "LTX-2/video"
@@ -40,14 +40,11 @@ class LTX2SaveVideo(io.ComfyNode):
                 io.Latent.Input("video_latent", tooltip="From the sampler. Each clip of a batch becomes a file."),
                 sockets.VideoVAE.Input("video_vae", tooltip="The VAE of the model that made the latent."),
                 io.String.Input("filename_prefix", default="video/LTX-2", tooltip=host_files.PREFIX_TOOLTIP),
-                io.Float.Input(
-                    "frame_rate",
-                    default=0.0,
-                    min=0.0,
-                    max=MAX_FRAME_RATE,
-                    step=0.01,
-                    tooltip="Frames per second of the file; 0 = that of the latent. 23.976 and 29.97 become the exact "
+                frame_rate_input(
+                    "Frames per second of the file; 0 = that of the latent. 23.976 and 29.97 become the exact "
                     "24000/1001 and 30000/1001.",
+                    default=0.0,
+                    least=0.0,
                 ),
                 io.Int.Input(
                     "crf",

@@ -40,7 +40,7 @@ from ..wires.checks import (
 )
 from ..wires.geometry import VideoGeometry, audio_geometry, check_clip_size, video_geometry
 from ..wires.handles import ComponentHandle, FileRef
-from ..wires.inputs import MAX_FRAME_RATE, MAX_SIDE, tiling_inputs
+from ..wires.inputs import MAX_SIDE, frame_rate_input, tiling_inputs
 from ..wires.pictures import SILENCE_RATE, say_short_sound
 from ..wires.versions import latent_version
 
@@ -92,14 +92,11 @@ class LTX2EncodeVideoFile(io.ComfyNode):
                     tooltip="Frames to take, 8k + 1: 97, 121, 241. 0 = all to the end, the last few left out where "
                     "they do not make 8k + 1.",
                 ),
-                io.Float.Input(
-                    "frame_rate",
-                    default=0.0,
-                    min=0.0,
-                    max=MAX_FRAME_RATE,
-                    step=0.01,
-                    tooltip="Frames per second to bring the video to, by repeating or leaving out frames; 0 = the "
+                frame_rate_input(
+                    "Frames per second to bring the video to, by repeating or leaving out frames; 0 = the "
                     "file's own (its average where it varies). The model knows 24 to 50 best.",
+                    default=0.0,
+                    least=0.0,
                 ),
                 io.Int.Input(
                     "width",

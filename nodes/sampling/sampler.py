@@ -28,7 +28,7 @@ from ..wires.checks import InputError, check_widgets, message_or_true, optional_
 from ..wires.finite import require_finite
 from ..wires.geometry import AudioGeometry, audio_geometry
 from ..wires.handles import Guider, Guides, ModelHandle, Windows
-from ..wires.inputs import unusual_audio_vae_input
+from ..wires.inputs import NumberInput, unusual_audio_vae_input
 from ..wires.versions import check_context_fits, check_fits_model, latent_version
 from .denoising import Denoising, Tools, largest_part
 from .preview import Preview
@@ -74,7 +74,7 @@ class LTX2Sampler(io.ComfyNode):
                 ),
                 io.Latent.Input("video_latent", optional=True, tooltip="Video latent; leave empty for sound alone."),
                 io.Latent.Input("audio_latent", optional=True, tooltip="Audio latent; leave empty for silent video."),
-                io.Float.Input(
+                NumberInput(
                     "frame_rate",
                     optional=True,
                     force_input=True,

@@ -502,7 +502,8 @@ def test_schedules_that_make_no_sense_are_refused(
     arguments = {"cfg_rule": "cfg"} | GUIDANCE | inputs
     with pytest.raises(ValueError, match=words):
         run("LTX2GuidanceSchedule", **arguments)
-    assert isinstance(nodes["LTX2GuidanceSchedule"].validate_inputs(**arguments), str)
+    with pytest.raises(ValueError, match=words):
+        nodes["LTX2GuidanceSchedule"].validate_inputs(**arguments)
 
 
 def test_a_schedule_that_needs_a_negative_prompt_says_so(run: Run, models: SimpleNamespace) -> None:

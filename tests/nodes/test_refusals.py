@@ -72,3 +72,44 @@ def test_every_node_with_a_check_refuses_once(nodes: dict[str, Any]) -> None:
     checked = [node for node in nodes.values() if "validate_inputs" in vars(node)]
     assert len(checked) > 20
     assert all(hasattr(node.validate_inputs, "__wrapped__") for node in checked)
+
+
+FRAME_RATES = (
+    "LTX2EmptyLatents",
+    "LTX2FitVideo",
+    "LTX2ExtendClip",
+    "LTX2DurationPredictor",
+    "LTX2VideoVAEEncode",
+    "LTX2SaveVideo",
+    "LTX2EncodeVideoFile",
+    "LTX2Sampler",
+)
+
+
+def test_a_frame_rate_may_come_as_a_whole_number(nodes: dict[str, Any], host_validates: Any) -> None:
+    for node_id in FRAME_RATES:
+        schema = nodes[node_id].GET_NODE_INFO_V1()["input"]
+        kind, options = {**schema["required"], **schema.get("optional", {})}["frame_rate"]
+        assert (kind, options["widgetType"]) == ("FLOAT,INT", "FLOAT"), node_id
+    prompt = prompt_of(nodes)
+    prompt["4"] = {"class_type": "LTX2EmptyLatents", "inputs": dict(prompt["2"]["inputs"])}
+    whole = next(
+        index
+        for index, output in enumerate(nodes["LTX2EncodeVideoFile"].GET_SCHEMA().outputs)
+        if output.io_type == "INT"
+    )
+    prompt["5"] = {
+        "class_type": "LTX2EncodeVideoFile",
+        "inputs": {
+            slot.id: slot.default
+            for slot in nodes["LTX2EncodeVideoFile"].GET_SCHEMA().inputs
+            if getattr(slot, "default", None) is not None
+        }
+        | {"file": None, "video_vae": ["1", 1]},
+    }
+    prompt["2"]["inputs"]["frame_rate"] = ["5", whole]
+    _, _, _, node_errors = host_validates(prompt)
+    assert "2" not in node_errors
+    prompt["2"]["inputs"]["frame_rate"] = ["1", 0]
+    _, _, _, node_errors = host_validates(prompt)
+    assert "received_type(LTX2_MODEL) mismatch" in node_errors["2"]["errors"][0]["details"]
