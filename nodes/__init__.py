@@ -7,6 +7,8 @@ import logging
 
 from comfy_api.latest import ComfyExtension, io
 
+from .wires.refusals import refused_once
+
 logger = logging.getLogger(__name__)
 
 MODULES = (
@@ -49,7 +51,7 @@ def collect_nodes() -> list[type[io.ComfyNode]]:
         except ImportError as error:
             logger.error("LTX-2: the nodes of '%s' are unavailable: %s", name, error)
             continue
-        nodes.extend(module.NODES)
+        nodes.extend(map(refused_once, module.NODES))
     return nodes
 
 

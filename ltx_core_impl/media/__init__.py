@@ -1,6 +1,6 @@
 """Reading and writing images, video and sound with PyAV, chunk by chunk (spec 07 §7)."""
 
-from .audio_reader import read_audio
+from .audio_reader import mixed_to_stereo, read_audio
 from .audio_track import write_wav
 from .exr import write_exr
 from .image import h264_round_trip, load_image
@@ -30,6 +30,7 @@ __all__ = [
     "frame_rate",
     "h264_round_trip",
     "load_image",
+    "mixed_to_stereo",
     "parse_tracks",
     "probe_video",
     "read_at_rate",

@@ -50,15 +50,21 @@ def conditioning_image(image: Tensor, height: int, width: int, crf: int, dtype: 
 
 
 def conditioning_video(frames: Tensor, height: int, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 frames ``(F, H, W, 3)`` as the video encoder reads them: ``(1, 3, F, height, width)`` in [-1, 1].
+    """Frames ``(F, H, W, 3)`` as the video encoder reads them: ``(1, 3, F, height, width)`` in [-1, 1].
 
+    Frames are uint8, or floats in [0, 1], as the video reader gives them.
     Frames are resized one at a time, so the peak is one float frame above the result.
     """
     count = frames.shape[0]
     video = torch.empty(1, 3, count, height, width, dtype=dtype, device=frames.device)
     for i in range(count):
-        video[0, :, i] = resize_and_center_crop(frames[i : i + 1], height, width)[0] / 127.5 - 1.0
+        video[0, :, i] = to_encoder_range(resize_and_center_crop(frames[i : i + 1], height, width)[0], frames.dtype)
     return video
+
+
+def to_encoder_range(pictures: Tensor, dtype: torch.dtype) -> Tensor:
+    """Resized pictures in [-1, 1], the range of the video encoder; ``dtype`` is what they were: uint8 or float."""
+    return pictures * 2.0 - 1.0 if dtype.is_floating_point else pictures / 127.5 - 1.0
 
 
 def _bilinear(frames: Tensor, size: tuple[int, int]) -> Tensor:

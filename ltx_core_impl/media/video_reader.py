@@ -1,22 +1,25 @@
 """Reading video frames in chunks with PyAV (spec 07 §7.1).
 
-Frames come out as uint8 RGB ``(f, H, W, 3)``, upright by the file's display rotation, all of the first frame's
-size. Times are seconds from the start of the file.
+Frames come out as RGB ``(f, H, W, 3)`` as an SDR screen shows them (see `display`), upright and with square pixels,
+all of the first frame's size: uint8, or float32 in [0, 1] where the film has more than 8 bits, HDR or wide primaries.
+Times are seconds from the start of the file. Damaged packets are left out with a warning.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
 
 import av
-import numpy as np
 import torch
 from torch import Tensor
+
+from .container import PacketDecoder, container_start, open_media
+from .display import Display
 
 DEFAULT_CHUNK_FRAMES = 32
 # Timestamps are multiples of a time base; the user's seconds are not.
@@ -53,13 +56,13 @@ def probe_video(path: str | PathLike[str]) -> VideoInfo:
     Raises:
         NoVideoStreamError: there is no video in the file.
     """
-    with av.open(path) as container:
+    with open_media(path) as container:
         stream = _video_stream(container, path)
-        frames = container.decode(stream)
-        first = next(_pictures(frames), None)
+        frames = PacketDecoder(container, stream, path).frames()
+        first = next(frames, None)
         if first is None:
-            raise NoVideoStreamError(f"No frame could be decoded from the video in {path}.")
-        height, width = first.shape[:2]
+            raise NoVideoStreamError(f"No frame could be decoded from the video in {path}. Copy or export it again.")
+        height, width = Display(stream)(first).shape[:2]
         count = stream.frames or 1 + sum(1 for _ in frames)
         has_audio = bool(container.streams.audio)
         return VideoInfo(fps=_rate(stream), width=width, height=height, frames=count, has_audio=has_audio)
@@ -73,10 +76,11 @@ def read_frames(
 ) -> Iterator[Tensor]:
     """Frames by index, whatever their timestamps say: uint8 chunks of at most ``chunk_frames``."""
     _check_range(start_frame, max_frames)
-    with av.open(path) as container:
-        frames = container.decode(_video_stream(container, path))
+    with open_media(path) as container:
+        stream = _video_stream(container, path)
+        frames = PacketDecoder(container, stream, path).frames()
         stop = None if max_frames is None else start_frame + max_frames
-        yield from _chunks(itertools.islice(frames, start_frame, stop), chunk_frames)
+        yield from _chunks(itertools.islice(frames, start_frame, stop), stream, chunk_frames)
 
 
 def read_time_range(
@@ -91,10 +95,12 @@ def read_time_range(
     """
     _check_range(start, duration)
     end = math.inf if duration is None else start + duration - TIME_TOLERANCE
-    with av.open(path) as container:
-        timed = _timed_frames(container, _video_stream(container, path), start)
+    with open_media(path) as container:
+        stream = _video_stream(container, path)
+        timed = _timed_frames(container, stream, PacketDecoder(container, stream, path), start)
         until_end = itertools.takewhile(lambda item: item[0] < end, timed)
-        yield from _chunks((frame for time, frame in until_end if time > start - TIME_TOLERANCE), chunk_frames)
+        chosen = (frame for time, frame in until_end if time > start - TIME_TOLERANCE)
+        yield from _chunks(chosen, stream, chunk_frames)
 
 
 def read_at_rate(
@@ -107,15 +113,19 @@ def read_at_rate(
     """The video at a constant rate: uint8 chunks, whatever the file's own rate, constant or not.
 
     Output frame ``k`` is the picture on screen at ``start + k / fps`` seconds: pictures are repeated or left out,
-    never mixed. The last picture stays on screen as long as the one before it did.
+    never mixed. The last picture stays on screen as long as the file says (or, where it does not, as long as the one
+    before it did); an only picture stays as long as the sound.
     """
     _check_range(start, max_frames)
     if fps <= 0:
         raise ValueError(f"fps must be positive; got {fps}.")
-    with av.open(path) as container:
+    with open_media(path) as container:
         stream = _video_stream(container, path)
-        shown = _hold(_timed_frames(container, stream, start), fps, start, last_interval=float(1 / _rate(stream)))
-        yield from _chunks(itertools.islice(shown, max_frames), chunk_frames)
+        decoder = PacketDecoder(container, stream, path)
+        shown = _hold(
+            _timed_frames(container, stream, decoder, start), fps, start, lambda *at: _end(container, decoder, *at)
+        )
+        yield from _chunks(itertools.islice(shown, max_frames), stream, chunk_frames)
 
 
 def count_at_rate(path: str | PathLike[str], fps: float | Fraction, start: float = 0.0) -> int:
@@ -125,24 +135,34 @@ def count_at_rate(path: str | PathLike[str], fps: float | Fraction, start: float
         NoVideoStreamError: there is no video in the file.
     """
     _check_range(start, None)
-    with av.open(path) as container:
+    with open_media(path) as container:
         stream = _video_stream(container, path)
-        offset, base = container_start(container), stream.time_base
-        shown = [packet.pts for packet in container.demux(stream) if packet.size]
+        decoder = PacketDecoder(container, stream, path)
+        shown = [packet.pts for packet in decoder.packets() if packet.size]
         if not shown:
             raise NoVideoStreamError(f"No frame was found in the video in {path}.")
         if None in shown:
-            end = len(shown) / _rate(stream)
+            end = len(shown) / float(_rate(stream))
         else:
-            first_to_last = sorted(shown)
-            last_interval = (first_to_last[-1] - first_to_last[-2]) * base if len(shown) > 1 else 1 / _rate(stream)
-            end = first_to_last[-1] * base + last_interval - offset
-    return max(0, math.ceil((float(end) - start - TIME_TOLERANCE) * float(fps)))
+            offset = container_start(container)
+            times = [float(pts * stream.time_base) - offset for pts in sorted(shown)[-2:]]
+            end = _end(container, decoder, times[-1], times[-1] - times[0] if len(times) > 1 else None)
+    return max(0, math.ceil((end - start - TIME_TOLERANCE) * float(fps)))
 
 
-def container_start(container: av.container.InputContainer) -> float:
-    """Seconds at which the file begins: parts of a broadcast do not begin at 0."""
-    return max(0.0, (container.start_time or 0) / av.time_base)
+def _end(container: av.container.InputContainer, decoder: PacketDecoder, last: float, interval: float | None) -> float:
+    """Seconds at which the last picture, shown from ``last`` on, leaves the screen.
+
+    ``interval`` is how long the picture before it stayed; None where there was none.
+    """
+    stream = decoder.stream
+    end = last + (interval or float(1 / _rate(stream)))
+    if decoder.last_pts is not None and decoder.last_duration:
+        offset = container_start(container)
+        end = float((decoder.last_pts + decoder.last_duration) * stream.time_base) - offset
+    if interval is None and last < TIME_TOLERANCE and container.streams.audio and container.duration:
+        end = max(end, container.duration / av.time_base)
+    return end
 
 
 def _video_stream(container: av.container.InputContainer, path: str | PathLike[str]) -> av.VideoStream:
@@ -163,28 +183,31 @@ def _check_range(start: float, length: float | None) -> None:
 
 
 def _timed_frames(
-    container: av.container.InputContainer, stream: av.VideoStream, start: float
+    container: av.container.InputContainer, stream: av.VideoStream, decoder: PacketDecoder, start: float
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """Frames with their times, from the last key frame before ``start`` on."""
     offset = container_start(container)
     if start > 0:
         container.seek(int((start + offset) / stream.time_base), stream=stream)
-    frames = container.decode(stream)
+    frames = decoder.frames()
     first = next(frames, None)
     if first is None:
         return
     if first.pts is None:
         container.seek(0, stream=stream)
-        yield from ((float(i / _rate(stream)), frame) for i, frame in enumerate(container.decode(stream)))
+        yield from ((float(i / _rate(stream)), frame) for i, frame in enumerate(decoder.frames()))
         return
     for frame in itertools.chain([first], frames):
         yield float(frame.pts * stream.time_base) - offset, frame
 
 
 def _hold(
-    timed: Iterator[tuple[float, av.VideoFrame]], fps: float | Fraction, start: float, last_interval: float
+    timed: Iterator[tuple[float, av.VideoFrame]],
+    fps: float | Fraction,
+    start: float,
+    end_of: Callable[[float, float | None], float],
 ) -> Iterator[av.VideoFrame]:
-    """The frame on screen at ``start``, ``start + 1 / fps``, ..."""
+    """The frame on screen at ``start``, ``start + 1 / fps``, ...; ``end_of(last time, last interval)`` ends it."""
     shown = 0
 
     def until(end: float) -> Iterator[av.VideoFrame]:
@@ -193,29 +216,19 @@ def _hold(
             yield held
             shown += 1
 
-    held, held_since = None, 0.0
+    held, held_since, interval = None, 0.0, None
     for time, frame in timed:
         if held is not None:
             yield from until(time)
-            last_interval = time - held_since
+            interval = time - held_since
         held, held_since = frame, time
     if held is not None:
-        yield from until(held_since + last_interval)
+        yield from until(end_of(held_since, interval))
 
 
-def _pictures(frames: Iterator[av.VideoFrame]) -> Iterator[np.ndarray]:
-    """RGB arrays ``(H, W, 3)``, turned upright; a size change within the file is undone."""
-    size: tuple[int, int] | None = None
-    for frame in frames:
-        size = size or (frame.width, frame.height)
-        # RGB has no matrix; naming one makes older PyAV heed the matrix that the frame is tagged with.
-        pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1], dst_colorspace="ITU601")
-        yield np.rot90(pixels, k=round(frame.rotation / 90))
-
-
-def _chunks(frames: Iterator[av.VideoFrame], chunk_frames: int) -> Iterator[Tensor]:
+def _chunks(frames: Iterator[av.VideoFrame], stream: av.VideoStream, chunk_frames: int) -> Iterator[Tensor]:
     if chunk_frames < 1:
         raise ValueError(f"A chunk holds at least one frame; got chunk_frames {chunk_frames}.")
-    pictures = _pictures(frames)
+    pictures = map(Display(stream), frames)
     while chunk := list(itertools.islice(pictures, chunk_frames)):
-        yield torch.from_numpy(np.stack(chunk))
+        yield torch.stack(chunk)

@@ -17,8 +17,8 @@ from ..vae.decoding import Clips
 from ..vae.vae_tiling import TileSizes, check_tiling
 from ..wires import sockets
 from ..wires.checks import InputError, check_frame_rate, check_widgets, message_or_true
-from ..wires.inputs import MAX_FRAME_RATE, noise_seed_input, tiling_inputs
-from ..wires.pictures import require_sound
+from ..wires.inputs import frame_rate_input, noise_seed_input, tiling_inputs
+from ..wires.pictures import require_sound, say_short_sound
 
 CATEGORY = "LTX-2/video"
 
@@ -40,14 +40,11 @@ class LTX2SaveVideo(io.ComfyNode):
                 io.Latent.Input("video_latent", tooltip="From the sampler. Each clip of a batch becomes a file."),
                 sockets.VideoVAE.Input("video_vae", tooltip="The VAE of the model that made the latent."),
                 io.String.Input("filename_prefix", default="video/LTX-2", tooltip=host_files.PREFIX_TOOLTIP),
-                io.Float.Input(
-                    "frame_rate",
-                    default=0.0,
-                    min=0.0,
-                    max=MAX_FRAME_RATE,
-                    step=0.01,
-                    tooltip="Frames per second of the file; 0 = that of the latent. 23.976 and 29.97 become the exact "
+                frame_rate_input(
+                    "Frames per second of the file; 0 = that of the latent. 23.976 and 29.97 become the exact "
                     "24000/1001 and 30000/1001.",
+                    default=0.0,
+                    least=0.0,
                 ),
                 io.Int.Input(
                     "crf",
@@ -100,6 +97,8 @@ class LTX2SaveVideo(io.ComfyNode):
         check_widgets(cls, crf=crf)
         host_files.check_prefix(filename_prefix)
         sounds = clip_sounds(audio, clips.count)
+        if sounds[0] is not None:
+            say_short_sound(sounds[0], float(clips.frames / rate), "audio")
         metadata = host_files.graph_metadata(cls.hidden)
         progress = host.Progress(clips.count * clips.frames)
         sizes = TileSizes(tile_size, tile_overlap, temporal_size, temporal_overlap)
@@ -138,8 +137,6 @@ def clip_sounds(audio: Any, clips: int) -> list[Audio | None]:
     waveform = sound.waveform
     if waveform.shape[0] not in (1, clips):
         raise InputError(f"audio holds {waveform.shape[0]} sounds, video_latent {clips} clips. Give 1 or {clips}.")
-    if waveform.shape[1] > 2:
-        raise InputError(f"audio has {waveform.shape[1]} channels; the file takes mono or stereo. Mix it down first.")
     return [Audio(waveform=one, sampling_rate=sound.sampling_rate) for one in waveform.expand(clips, -1, -1)]
 
 

@@ -21,6 +21,7 @@ from ...ltx_core_impl.media import (
     resize_and_reflect_pad,
 )
 from ...ltx_core_impl.media.clips import fit_waveform
+from ...ltx_core_impl.media.resize import to_encoder_range
 from ...ltx_core_impl.model.video_vae import TilingConfig, encode_chunks
 from ...ltx_core_impl.sampling.grid import snap_frames
 from ...ltx_core_impl.types import Audio, VideoPixelShape
@@ -39,8 +40,8 @@ from ..wires.checks import (
 )
 from ..wires.geometry import VideoGeometry, audio_geometry, check_clip_size, video_geometry
 from ..wires.handles import ComponentHandle, FileRef
-from ..wires.inputs import MAX_FRAME_RATE, MAX_SIDE, tiling_inputs
-from ..wires.pictures import SILENCE_RATE
+from ..wires.inputs import MAX_SIDE, frame_rate_input, tiling_inputs
+from ..wires.pictures import SILENCE_RATE, say_short_sound
 from ..wires.versions import latent_version
 
 logger = logging.getLogger(__name__)
@@ -91,14 +92,11 @@ class LTX2EncodeVideoFile(io.ComfyNode):
                     tooltip="Frames to take, 8k + 1: 97, 121, 241. 0 = all to the end, the last few left out where "
                     "they do not make 8k + 1.",
                 ),
-                io.Float.Input(
-                    "frame_rate",
-                    default=0.0,
-                    min=0.0,
-                    max=MAX_FRAME_RATE,
-                    step=0.01,
-                    tooltip="Frames per second to bring the video to, by repeating or leaving out frames; 0 = the "
+                frame_rate_input(
+                    "Frames per second to bring the video to, by repeating or leaving out frames; 0 = the "
                     "file's own (its average where it varies). The model knows 24 to 50 best.",
+                    default=0.0,
+                    least=0.0,
                 ),
                 io.Int.Input(
                     "width",
@@ -251,7 +249,7 @@ def _encoded(source: FileRef, handle: ComponentHandle, cut: Cut, start: float, f
             for frames in read:
                 host.check_interrupt()
                 fitted = FITS[fit](frames, cut.height, cut.width)
-                yield (fitted / 127.5 - 1.0).to(dtype).transpose(0, 1)[None]
+                yield to_encoder_range(fitted, frames.dtype).to(dtype).transpose(0, 1)[None]
 
         latent = encode_chunks(chunks(), encoder, size, tiling or TilingConfig(), callback=progress)
     return latent.float().to(host.output_device())
@@ -264,6 +262,7 @@ def _sound(source: FileRef, start: float, cut: Cut) -> tuple[Audio, bool]:
     if audio is None or audio.waveform.shape[-1] == 0:
         logger.warning("%s has no sound there; silence stands in for it.", source.name)
         return Audio(torch.zeros(2, round(duration * SILENCE_RATE)), SILENCE_RATE), True
+    say_short_sound(audio, duration, source.name)
     samples = round(duration * audio.sampling_rate)
     return Audio(fit_waveform(audio.waveform, samples), audio.sampling_rate), False
 

@@ -3,7 +3,17 @@
 It may import `wires` (what a handle is, how a refusal is said) and `ltx_core_impl`, and no other room.
 """
 
-from .devices import attention_backend, compute_device, compute_dtype, grantable_memory, output_device, rows_at_once
+from .devices import (
+    DEFAULT_DEVICE,
+    attention_backend,
+    compute_device,
+    compute_dtype,
+    device_options,
+    grantable_memory,
+    offload_device,
+    output_device,
+    rows_at_once,
+)
 from .folders import (
     FOLDER_HINT,
     NONE,
@@ -19,6 +29,7 @@ from .memory import ComponentPatcher, intern, loaded
 from .progress import Progress, check_interrupt, interruptible
 
 __all__ = [
+    "DEFAULT_DEVICE",
     "FOLDER_HINT",
     "NONE",
     "ComponentPatcher",
@@ -28,6 +39,7 @@ __all__ = [
     "check_interrupt",
     "compute_device",
     "compute_dtype",
+    "device_options",
     "file_options",
     "find_calibration",
     "find_file",
@@ -36,6 +48,7 @@ __all__ = [
     "intern",
     "interruptible",
     "loaded",
+    "offload_device",
     "output_device",
     "rows_at_once",
     "text_encoder_options",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import comfy.model_management as mm
 import torch
 
+DEFAULT_DEVICE = "default"
+
 
 def compute_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the device computes in it, else float32 (float16 overflows in this model)."""
@@ -16,9 +18,22 @@ def output_device() -> torch.device:
     return mm.intermediate_device()
 
 
-def compute_device() -> torch.device:
-    """Where models run."""
-    return mm.get_torch_device()
+def compute_device(choice: str = DEFAULT_DEVICE) -> torch.device:
+    """Where models run; ``choice`` is what a loader's device widget says."""
+    return mm.get_torch_device() if choice == DEFAULT_DEVICE else torch.device(choice)
+
+
+def offload_device(choice: str = DEFAULT_DEVICE) -> torch.device:
+    """Where weights wait that are not in use: in the computer's memory, or where --highvram keeps them."""
+    device = mm.unet_offload_device()
+    return device if choice == DEFAULT_DEVICE or device.type == "cpu" else torch.device(choice)
+
+
+def device_options() -> list[str]:
+    """The devices that a loader offers, as those of core do: the default first."""
+    device = mm.get_torch_device()
+    cards = range(torch.cuda.device_count()) if device.type == "cuda" else ()
+    return [DEFAULT_DEVICE, *(f"cuda:{index}" for index in cards), "cpu"]
 
 
 def attention_backend() -> str | None:
@@ -40,9 +55,9 @@ def grantable_memory() -> int:
     return max(0, free + leaving - int(mm.extra_reserved_memory()))
 
 
-def rows_at_once(bytes_per_row: int) -> int | None:
+def rows_at_once(bytes_per_row: int, choice: str = DEFAULT_DEVICE) -> int | None:
     """How many batch rows a forward pass may have so that it takes a quarter of the device at most; None: any."""
-    device = mm.get_torch_device()
+    device = compute_device(choice)
     if device.type == "cpu":
         return None
     return max(1, int(mm.get_total_memory(device) // 4 // max(bytes_per_row, 1)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,8 @@ from comfy_api.latest import InputImpl, io, ui
 
 from ..wires.checks import InputError
 from ..wires.handles import FileRef
+
+logger = logging.getLogger(__name__)
 
 PREFIX_TOOLTIP = (
     "Name of the file inside ComfyUI's output folder, without number and extension; may hold folders and "
@@ -32,14 +36,24 @@ class OutputFile(NamedTuple):
 
 
 def check_prefix(prefix: str) -> None:
-    """A file name prefix must stay inside the output folder and name a file."""
-    root = os.path.realpath(folder_paths.get_output_directory())
-    path = os.path.realpath(os.path.join(root, prefix))
-    if os.path.commonpath((root, path)) != root or path == root or prefix.endswith(("/", os.sep)):
+    """A file name prefix must stay inside the output folder and name a file.
+
+    Judged by its text, as core does: a link inside the folder is the user's own business.
+    """
+    root = os.path.abspath(folder_paths.get_output_directory())
+    path = os.path.abspath(os.path.join(root, prefix))
+    if not _is_inside(path, root) or path == root or prefix.endswith(("/", os.sep)):
         raise InputError(
             f"filename_prefix is '{prefix}'; it must name a file inside ComfyUI's output folder, for example "
             "video/LTX-2."
         )
+
+
+def _is_inside(path: str, root: str) -> bool:
+    try:
+        return os.path.commonpath((root, path)) == root
+    except ValueError:  # Windows: another drive
+        return False
 
 
 @contextmanager
@@ -67,6 +81,8 @@ def new_folder(prefix: str, width: int = 0, height: int = 0) -> Iterator[OutputF
     parent, name, counter = _next_name(prefix, width, height)
     final = parent / f"{name}_{counter:05}_"
     folder = OutputFile(path=final.with_name(final.name + _PART), final=final)
+    if folder.path.is_dir():  # of a server that was killed
+        shutil.rmtree(folder.path)
     folder.path.mkdir()
     try:
         yield folder
@@ -76,10 +92,24 @@ def new_folder(prefix: str, width: int = 0, height: int = 0) -> Iterator[OutputF
 
 
 def _next_name(prefix: str, width: int, height: int) -> tuple[Path, str, int]:
+    """Folder, name and number of the next file. Core's counter would leave out the numbers of unfinished files."""
     check_prefix(prefix)
-    folder, name, counter, _, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory(), width, height
-    )
+    folder, name, _, _, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory(), width, height)
+    numbered = re.compile(re.escape(os.path.normcase(name)) + r"_(\d+)")
+    present = [(entry, numbered.match(os.path.normcase(entry))) for entry in os.listdir(folder)]
+    numbers = {entry: int(match[1]) for entry, match in present if match}
+    finished = [number for entry, number in numbers.items() if not entry.endswith(_PART)]
+    counter = max(finished, default=0) + 1
+    # The next number is written over; what a killed server left under others is the user's to look at.
+    left = sorted(entry for entry, number in numbers.items() if entry.endswith(_PART) and number != counter)
+    if left:
+        logger.warning(
+            "%s holds %d unfinished files of runs that were killed, for example %s. Delete them, unless another "
+            "ComfyUI is writing them now.",
+            folder,
+            len(left),
+            left[0],
+        )
     return Path(folder), name, counter
 
 
@@ -110,15 +140,19 @@ def input_videos() -> list[str]:
 
 
 def find_input(name: str, input_name: str) -> FileRef:
-    """A file of the input folder (or, with ``[output]`` behind its name, of the output folder)."""
-    if not name or not folder_paths.exists_annotated_filepath(name):
+    """A file of the input folder (or, with ``[output]`` behind its name, of the output folder).
+
+    A link in these folders may lead anywhere, as in core: who can make one there needs no node to read a file.
+    """
+    # The path is normalised before it is opened, so that ".." behind a link means what it says.
+    path = os.path.abspath(folder_paths.get_annotated_filepath(name)) if name else ""
+    roots = (folder_paths.get_input_directory(), folder_paths.get_output_directory(), folder_paths.get_temp_directory())
+    if name and not any(_is_inside(path, os.path.abspath(root)) for root in roots):
+        raise InputError(f"{input_name} is '{name}', which lies outside ComfyUI's folders. Upload it instead.")
+    if not name or not os.path.exists(path):
         raise InputError(
             f"{input_name} is '{name}', which is not in ComfyUI's input folder. Upload it with the button on the node."
         )
-    path = os.path.realpath(folder_paths.get_annotated_filepath(name))
-    roots = (folder_paths.get_input_directory(), folder_paths.get_output_directory(), folder_paths.get_temp_directory())
-    if not any(os.path.commonpath((os.path.realpath(root), path)) == os.path.realpath(root) for root in roots):
-        raise InputError(f"{input_name} is '{name}', which lies outside ComfyUI's folders. Upload it instead.")
     return FileRef.of(path)
 
 

@@ -41,6 +41,7 @@ from ...ltx_core_impl.text_encoders.duration_head import DurationHeadConfigurato
 from ...ltx_core_impl.text_encoders.gemma import GemmaTextEncoder, load_text_encoder
 from .. import host
 from ..wires.checks import InputError
+from ..wires.finite import require_finite
 from ..wires.handles import ComponentHandle, Context, FileRef, MissingComponent, ModelHandle, TextEncoderHandle
 from ..wires.versions import check_lora_fits, versions_of
 from .text_files import processor_builder
@@ -152,6 +153,14 @@ def check_model(handle: ModelHandle) -> None:
 # Using
 
 
+def _places(handle: ComponentHandle | TextEncoderHandle) -> dict[str, torch.device]:
+    """Where the weights of a handle are used and where they wait."""
+    return {
+        "load_device": host.compute_device(handle.device),
+        "offload_device": host.offload_device(handle.device),
+    }
+
+
 def device_of(module: nn.Module) -> torch.device:
     """Where a module computes."""
     return next(module.parameters()).device
@@ -164,7 +173,7 @@ def like(tensor: Tensor, module: nn.Module) -> Tensor:
 
 def transformer_dtype(handle: ModelHandle) -> torch.dtype:
     """The dtype that the transformer computes in, and that the latents of a run have."""
-    return torch.bfloat16 if handle.precision == "bf16" else host.compute_dtype(host.compute_device())
+    return torch.bfloat16 if handle.precision == "bf16" else host.compute_dtype(host.compute_device(handle.device))
 
 
 @contextmanager
@@ -190,6 +199,7 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
         size=size,
         working_memory=working_memory,
         blocks=attrgetter("velocity_model.transformer_blocks"),
+        **_places(handle),
     ) as model:
         try:
             yield model
@@ -198,14 +208,14 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
 
 
 def _part(handle: ComponentHandle, part: str, working_memory: int = 0, dtype: torch.dtype | None = None):
-    dtype = dtype or host.compute_dtype(host.compute_device())
+    dtype = dtype or host.compute_dtype(host.compute_device(handle.device))
     builder = SingleGPUModelBuilder(model_class_configurator=CONFIGURATORS[part], model_path=handle.file.path)
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
         return builder.build(device=home, dtype=dtype, progress=progress)
 
     size = _stored_bytes([handle.file.path], part, dtype)
-    return host.loaded(handle, f"{part} {dtype}", build, size=size, working_memory=working_memory)
+    return host.loaded(handle, f"{part} {dtype}", build, size=size, working_memory=working_memory, **_places(handle))
 
 
 def video_encoder(handle: ComponentHandle, pixels: int) -> Any:
@@ -220,7 +230,7 @@ def video_decoder(handle: ComponentHandle, working_memory: int, dtype: torch.dty
 
 def video_decoder_bytes(handle: ComponentHandle) -> int:
     """Size of the decoder's weights."""
-    return _stored_bytes([handle.file.path], "video_decoder", host.compute_dtype(host.compute_device()))
+    return _stored_bytes([handle.file.path], "video_decoder", host.compute_dtype(host.compute_device(handle.device)))
 
 
 def audio_encoder(handle: ComponentHandle) -> Any:
@@ -240,13 +250,13 @@ def vocoder(handle: ComponentHandle) -> Any:
 
 def embeddings_processor(handle: TextEncoderHandle) -> Any:
     """Context manager: text projection and connectors."""
-    dtype = host.compute_dtype(host.compute_device())
+    dtype = host.compute_dtype(host.compute_device(handle.device))
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
         return processor_builder(handle).build(device=home, dtype=dtype, progress=progress)
 
     size = _stored_bytes(handle.projection_paths, "embeddings_processor", dtype)
-    return host.loaded(handle, "embeddings_processor", build, size=size)
+    return host.loaded(handle, "embeddings_processor", build, size=size, **_places(handle))
 
 
 def duration_head(handle: ComponentHandle) -> Any:
@@ -324,7 +334,7 @@ def bytes_per_row(handle: ModelHandle, video: StageModality | None, audio: Stage
 @contextmanager
 def gemma(handle: TextEncoderHandle, with_vision: bool = False) -> Iterator[GemmaTextEncoder]:
     """The language model; its vision tower is only read where a picture is shown to it."""
-    dtype = host.compute_dtype(host.compute_device())
+    dtype = host.compute_dtype(host.compute_device(handle.device))
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
         return load_text_encoder(
@@ -334,7 +344,7 @@ def gemma(handle: TextEncoderHandle, with_vision: bool = False) -> Iterator[Gemm
     size = folder_bytes(handle.gemma.path)
     layers = attrgetter("gemma.language_model.layers")
     part = "gemma with vision" if with_vision else "gemma"
-    with host.loaded(handle, part, build, size=size, blocks=layers) as encoder:
+    with host.loaded(handle, part, build, size=size, blocks=layers, **_places(handle)) as encoder:
         yield encoder
 
 
@@ -346,6 +356,9 @@ def encode_prompts(handle: TextEncoderHandle, prompts: list[str]) -> list[Contex
     with embeddings_processor(handle) as processor:
         outputs = [processor.process_prompt(state, length=length) for state in states]
     device, version = host.output_device(), handle.projection.version
+    for output in outputs:
+        require_finite(output.video_encoding, "The encoded prompt")
+        require_finite(output.audio_encoding, "The encoded prompt")
     return [
         Context(output.video_encoding.float().to(device), output.audio_encoding.float().to(device), version, prompt)
         for prompt, output in zip(prompts, outputs, strict=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from comfy_api.latest import io
 
 from ...ltx_core_impl.loader import open_checkpoint
@@ -9,6 +12,7 @@ from .. import host
 from ..wires import sockets
 from ..wires.checks import check_between, check_widgets, message_or_true, require_handle
 from ..wires.handles import ComponentHandle, FileRef, LoraRef, MissingComponent, ModelHandle
+from ..wires.inputs import device_input
 from . import components
 
 CATEGORY = "LTX-2/loaders"
@@ -46,6 +50,16 @@ def _parts(file: FileRef) -> list[ComponentHandle | MissingComponent]:
     opened = open_checkpoint(file.path)
     kinds = ("video_vae", "audio_vae", "vocoder", "text_projection")
     return [components.component_or_missing(file, opened, kind) for kind in kinds]
+
+
+def _placed(
+    handles: Iterable[ComponentHandle | MissingComponent], device: str
+) -> list[ComponentHandle | MissingComponent]:
+    """The living handles of components that compute on ``device``."""
+    return [
+        host.intern(replace(handle, device=device) if isinstance(handle, ComponentHandle) else handle)
+        for handle in handles
+    ]
 
 
 class LTX2CheckpointLoader(io.ComfyNode):
@@ -96,6 +110,7 @@ class LTX2CheckpointLoader(io.ComfyNode):
                     "of seconds, later steps and runs are faster; one compilation serves all sizes and lengths. Needs "
                     "a C compiler and Triton. Worth it for many runs or steps.",
                 ),
+                device_input(host.device_options()),
             ],
             outputs=[
                 sockets.Model.Output(display_name="model", tooltip="Transformer, for the sampler."),
@@ -110,7 +125,7 @@ class LTX2CheckpointLoader(io.ComfyNode):
         return message_or_true(lambda: cls._model(checkpoint, precision, calibration, lora, lora_strength, compile))
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint, precision, calibration, lora, lora_strength, compile=False) -> str:
+    def fingerprint_inputs(cls, checkpoint, precision, calibration, lora, lora_strength, compile=False, **_) -> str:
         return repr(cls._model(checkpoint, precision, calibration, lora, lora_strength, compile))
 
     @classmethod
@@ -125,9 +140,19 @@ class LTX2CheckpointLoader(io.ComfyNode):
         return handle
 
     @classmethod
-    def execute(cls, checkpoint, precision, calibration, lora, lora_strength, compile=False) -> io.NodeOutput:
+    def execute(
+        cls,
+        checkpoint,
+        precision,
+        calibration,
+        lora,
+        lora_strength,
+        compile=False,
+        device=host.DEFAULT_DEVICE,
+    ) -> io.NodeOutput:
+        check_widgets(cls, device=device)
         handle = cls._model(checkpoint, precision, calibration, lora, lora_strength, compile)
-        return io.NodeOutput(*map(host.intern, (handle, *_parts(handle.file))))
+        return io.NodeOutput(*_placed((handle, *_parts(handle.file)), device))
 
 
 class LTX2ComponentLoader(io.ComfyNode):
@@ -146,7 +171,8 @@ class LTX2ComponentLoader(io.ComfyNode):
                     "file",
                     options=host.file_options(*COMPONENT_FOLDERS),
                     tooltip="File in models/vae, models/text_encoders, models/checkpoints or models/diffusion_models.",
-                )
+                ),
+                device_input(host.device_options()),
             ],
             outputs=_part_outputs(),
         )
@@ -156,7 +182,7 @@ class LTX2ComponentLoader(io.ComfyNode):
         return message_or_true(lambda: file is None or cls._components(file))
 
     @classmethod
-    def fingerprint_inputs(cls, file) -> str:
+    def fingerprint_inputs(cls, file, **_) -> str:
         return repr(host.find_file(file, *COMPONENT_FOLDERS, input_name="file"))
 
     @staticmethod
@@ -164,8 +190,9 @@ class LTX2ComponentLoader(io.ComfyNode):
         return _parts(host.find_file(name, *COMPONENT_FOLDERS, input_name="file"))
 
     @classmethod
-    def execute(cls, file) -> io.NodeOutput:
-        return io.NodeOutput(*map(host.intern, cls._components(file)))
+    def execute(cls, file, device=host.DEFAULT_DEVICE) -> io.NodeOutput:
+        check_widgets(cls, device=device)
+        return io.NodeOutput(*_placed(cls._components(file), device))
 
 
 class LTX2LoraLoader(io.ComfyNode):

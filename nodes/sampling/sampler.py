@@ -25,9 +25,10 @@ from ..latents.modalities import Start, audio_modality, video_modality, with_kep
 from ..loading import components
 from ..wires import sockets
 from ..wires.checks import InputError, check_widgets, message_or_true, optional_handle, require, require_handle
+from ..wires.finite import require_finite
 from ..wires.geometry import AudioGeometry, audio_geometry
 from ..wires.handles import Guider, Guides, ModelHandle, Windows
-from ..wires.inputs import unusual_audio_vae_input
+from ..wires.inputs import NumberInput, unusual_audio_vae_input
 from ..wires.versions import check_context_fits, check_fits_model, latent_version
 from .denoising import Denoising, Tools, largest_part
 from .preview import Preview
@@ -73,7 +74,7 @@ class LTX2Sampler(io.ComfyNode):
                 ),
                 io.Latent.Input("video_latent", optional=True, tooltip="Video latent; leave empty for sound alone."),
                 io.Latent.Input("audio_latent", optional=True, tooltip="Audio latent; leave empty for silent video."),
-                io.Float.Input(
+                NumberInput(
                     "frame_rate",
                     optional=True,
                     force_input=True,
@@ -165,8 +166,8 @@ class LTX2Sampler(io.ComfyNode):
             windows=windows,
             corrections=require_corrections(corrections),
             force_uncond=solver.endswith("cfg_pp"),
-            rows_at_once=host.rows_at_once(row),
-            device=host.compute_device(),
+            rows_at_once=host.rows_at_once(row, handle.device),
+            device=host.compute_device(handle.device),
             dtype=components.transformer_dtype(handle),
         )
         rows = denoising.passes * batch
@@ -305,7 +306,8 @@ def _output(
     if state is None:
         return None
     unmasked = {key: value for key, value in latent.items() if key != "noise_mask"}
-    samples = state.latent.float().to(host.output_device())
+    kind = "The sampled picture" if name == "video_latent" else "The sampled sound"
+    samples = require_finite(state.latent.float().to(host.output_device()), kind)
     return {**unmasked, "samples": with_kept_parts(samples, latent, items, name)}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import io
 
 from ...ltx_core_impl.text_encoders.gemma import open_gemma
@@ -9,7 +11,8 @@ from .. import host
 from ..loading import components
 from ..loading.text_files import text_encoder_handle
 from ..wires import sockets
-from ..wires.checks import message_or_true, require_handle, require_text_encoder
+from ..wires.checks import check_widgets, message_or_true, require_handle, require_text_encoder
+from ..wires.inputs import device_input
 
 CATEGORY = "LTX-2/text"
 
@@ -44,6 +47,7 @@ class LTX2TextEncoderLoader(io.ComfyNode):
                     tooltip="Only for repacked LTX-2.3 sets whose connectors and projection lie in two files: the "
                     "other one, from 'LTX-2 Load Components'.",
                 ),
+                device_input(host.device_options()),
             ],
             outputs=[sockets.TextEncoder.Output(display_name="text_encoder", tooltip="For 'LTX-2 Text Encode'.")],
         )
@@ -61,12 +65,15 @@ class LTX2TextEncoderLoader(io.ComfyNode):
         return repr(host.find_text_encoder(text_encoder, "text_encoder"))
 
     @classmethod
-    def execute(cls, text_encoder, text_projection, more_text_projection=None) -> io.NodeOutput:
+    def execute(
+        cls, text_encoder, text_projection, more_text_projection=None, device=host.DEFAULT_DEVICE
+    ) -> io.NodeOutput:
+        check_widgets(cls, device=device)
         parts = [require_handle(text_projection, "text_projection", "text_projection")]
         if more_text_projection is not None:
             parts.append(require_handle(more_text_projection, "text_projection", "more_text_projection"))
         gemma = host.find_text_encoder(text_encoder, "text_encoder")
-        return io.NodeOutput(host.intern(text_encoder_handle(gemma, parts)))
+        return io.NodeOutput(host.intern(replace(text_encoder_handle(gemma, parts), device=device)))
 
 
 class LTX2TextEncode(io.ComfyNode):

@@ -11,13 +11,15 @@ from .. import host
 from ..loading import components
 from ..wires import sockets
 from ..wires.checks import InputError, check_widgets, latent_samples, optional_handle, require, require_handle
+from ..wires.finite import require_finite
 from ..wires.geometry import AudioGeometry, audio_geometry, video_geometry
 from ..wires.handles import ComponentHandle, Mel
-from ..wires.pictures import clip_of, frame_rate_of, require_sound
+from ..wires.pictures import clip_of, frame_rate_of, require_sound, say_short_sound
 from ..wires.versions import check_latent_fits, check_made_by, latent_version
 from .encoding import encoded_sound, fitted_sound
 
 CATEGORY = "LTX-2/audio"
+RATE = 48_000
 
 
 class LTX2AudioVAEEncode(io.ComfyNode):
@@ -66,6 +68,7 @@ class LTX2AudioVAEEncode(io.ComfyNode):
         if fit_to is not None:
             latent_frames = _latent_frames(fit_to, geometry, optional_handle(video_vae, "video_vae"))
         if latent_frames:
+            say_short_sound(sound, geometry.samples(latent_frames, RATE) / RATE, "audio")
             sound = fitted_sound(sound, geometry, latent_frames)
         latent = encoded_sound(sound, handle)
         if latent_frames:
@@ -118,7 +121,7 @@ class LTX2AudioVAEDecode(io.ComfyNode):
                 f"{geometry.channels} and {geometry.mel_bins}. Use the audio VAE of the model that made the latent."
             )
         with components.audio_decoder(handle) as decoder:
-            mel = decoder(components.like(samples, decoder)).float()
+            mel = require_finite(decoder(components.like(samples, decoder)).float(), "The spectrogram")
         rate = geometry.patchifier.sample_rate
         made_by = latent_version(handle).get("model_version")
         return io.NodeOutput(Mel(spectrogram=mel.to(host.output_device()), sampling_rate=rate, version=made_by))
@@ -147,7 +150,7 @@ class LTX2Vocoder(io.ComfyNode):
         mel = require(mel, Mel, "mel", "the output of 'LTX-2 Audio VAE Decode'")
         check_made_by(mel.version, handle, "mel")
         with components.vocoder(handle) as model:
-            waveform = model(mel.spectrogram.to(components.device_of(model)))
+            waveform = require_finite(model(mel.spectrogram.to(components.device_of(model))), "The sound")
             rate = model.output_sampling_rate
         return io.NodeOutput({"waveform": waveform.float().to(host.output_device()), "sample_rate": rate})
 

@@ -9,6 +9,7 @@ from ...ltx_core_impl.model.audio_vae import encode_audio
 from ...ltx_core_impl.types import Audio
 from .. import host
 from ..loading import components
+from ..wires.finite import require_finite
 from ..wires.geometry import AudioGeometry
 from ..wires.handles import ComponentHandle
 from .vae_tiling import TileSizes, Tiling, tile_pixels
@@ -28,7 +29,7 @@ def encoded_video(
             latent = encoder(components.like(video, encoder))
         else:
             latent = encoder.tiled_encode(video, tiling)
-    return latent.float().to(host.output_device())
+    return require_finite(latent.float().to(host.output_device()), "The encoded picture")
 
 
 def fitted_sound(sound: Audio, geometry: AudioGeometry, latent_frames: int) -> Audio:
@@ -41,4 +42,4 @@ def encoded_sound(sound: Audio, vae: ComponentHandle) -> Tensor:
     """The latent of a sound ``(B, C, samples)``, often one frame longer than the sound itself."""
     with components.audio_encoder(vae) as encoder:
         latent = encode_audio(Audio(sound.waveform.to(components.device_of(encoder)), sound.sampling_rate), encoder)
-    return latent.float().to(host.output_device())
+    return require_finite(latent.float().to(host.output_device()), "The encoded sound")

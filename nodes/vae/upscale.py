@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import io
 
 from ...ltx_core_impl.model.upsampler import upsample_video
 from .. import host
 from ..loading import components
 from ..wires import sockets
-from ..wires.checks import InputError, latent_samples, message_or_true, require_handle
+from ..wires.checks import InputError, check_widgets, latent_samples, message_or_true, require_handle
+from ..wires.finite import require_finite
 from ..wires.handles import ComponentHandle
+from ..wires.inputs import device_input
 from ..wires.versions import check_fits_model, check_latent_fits
 
 CATEGORY = "LTX-2/upscale"
@@ -31,7 +35,8 @@ class LTX2UpscalerLoader(io.ComfyNode):
                     "upscaler",
                     options=host.file_options(*FOLDERS),
                     tooltip="File in models/latent_upscale_models. It must belong to the model version in use.",
-                )
+                ),
+                device_input(host.device_options()),
             ],
             outputs=[sockets.Upscaler.Output(display_name="upscaler", tooltip="For 'LTX-2 Latent Upscale'.")],
         )
@@ -41,7 +46,7 @@ class LTX2UpscalerLoader(io.ComfyNode):
         return message_or_true(lambda: upscaler is None or cls._handle(upscaler))
 
     @classmethod
-    def fingerprint_inputs(cls, upscaler) -> str:
+    def fingerprint_inputs(cls, upscaler, **_) -> str:
         return repr(host.find_file(upscaler, *FOLDERS, input_name="upscaler"))
 
     @staticmethod
@@ -50,8 +55,9 @@ class LTX2UpscalerLoader(io.ComfyNode):
         return components.describe_component(file, "upsampler")
 
     @classmethod
-    def execute(cls, upscaler) -> io.NodeOutput:
-        return io.NodeOutput(host.intern(cls._handle(upscaler)))
+    def execute(cls, upscaler, device=host.DEFAULT_DEVICE) -> io.NodeOutput:
+        check_widgets(cls, device=device)
+        return io.NodeOutput(host.intern(replace(cls._handle(upscaler), device=device)))
 
 
 class LTX2LatentUpscale(io.ComfyNode):
@@ -95,7 +101,8 @@ class LTX2LatentUpscale(io.ComfyNode):
             larger = upsample_video(components.like(samples, model).float(), statistics, model)
         # A mask of the smaller latent says nothing about the larger one.
         kept = {key: value for key, value in video_latent.items() if key != "noise_mask"}
-        result = {**kept, "samples": larger.float().to(host.output_device())}
+        larger = require_finite(larger.float().to(host.output_device()), "The upscaled picture")
+        result = {**kept, "samples": larger}
         frame_rate = video_latent.get("frame_rate")
         if frame_rate is not None and larger.shape[2] != samples.shape[2]:
             frame_rate = result["frame_rate"] = frame_rate * 2

@@ -46,7 +46,8 @@ class ComponentHandle:
 
     ``component`` is the loader's name for it ("transformer", "video_vae", ...), ``version`` the model version that the
     header tells ("2.0", "2.3", ...), ``config`` the architecture JSON (text, so that handles compare by value),
-    ``versions`` all model versions that the file may belong to (a convolutional VAE fits two).
+    ``versions`` all model versions that the file may belong to (a convolutional VAE fits two), ``device`` where it
+    computes ("cuda:1", "cpu"; "default" is ComfyUI's choice).
     """
 
     component: str
@@ -54,6 +55,7 @@ class ComponentHandle:
     version: str
     config: str = field(repr=False)
     versions: tuple[str, ...] = ()
+    device: str = "default"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class TextEncoderHandle:
     gemma: FileRef
     projection: ComponentHandle
     more: tuple[FileRef, ...] = ()
+    device: str = "default"
 
     @property
     def projection_paths(self) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ...ltx_core_impl.presets import LTX_2_3_PRESET
@@ -12,10 +14,32 @@ MAX_SEED = 0xFFFFFFFFFFFFFFFF
 MAX_FRAME_RATE = 1000.0
 
 
-def frame_rate_input(tooltip: str) -> io.Float.Input:
-    """The frame rate of a clip, typed or linked."""
-    return io.Float.Input(
-        "frame_rate", default=LTX_2_3_PRESET.fps, min=0.01, max=MAX_FRAME_RATE, step=0.01, tooltip=tooltip
+class NumberInput(io.Float.Input):
+    """A number with a fraction, to which a wire with a whole number may go too."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.widget_type = "FLOAT"
+
+    def get_io_type(self) -> str:
+        """The types of wires that fit."""
+        return "FLOAT,INT"
+
+
+def frame_rate_input(tooltip: str, default: float = LTX_2_3_PRESET.fps, least: float = 0.01) -> io.Float.Input:
+    """The frame rate of a clip, typed or linked; many nodes hand it out as a whole number."""
+    return NumberInput("frame_rate", default=default, min=least, max=MAX_FRAME_RATE, step=0.01, tooltip=tooltip)
+
+
+def device_input(options: list[str]) -> io.Combo.Input:
+    """Where a loader's components compute."""
+    return io.Combo.Input(
+        "device",
+        options=options,
+        default=options[0],
+        optional=True,
+        tooltip="Where it computes. default: where ComfyUI computes. With two cards the text encoder can live on one "
+        "and the transformer on the other.",
     )
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ...ltx_core_impl.media import mixed_to_stereo
 from ...ltx_core_impl.types import Audio, SpatioTemporalScaleFactors, VideoLatentShape
 from .checks import InputError, check_frame_rate, latent_samples
+from .finite import require_finite
 from .geometry import video_geometry
 from .handles import ComponentHandle, describe
 
+logger = logging.getLogger(__name__)
+
+SHORT_SOUND = 0.5
+"""A sound that lasts less than this part of its picture is said."""
 SILENCE_RATE = 48_000
 """Samples per second of the silence that stands in for a missing sound."""
 
@@ -87,18 +95,53 @@ def require_mask_for(mask: Any, pictures: Tensor, input_name: str) -> Tensor:
 
 
 def require_sound(audio: Any) -> Audio:
-    """AUDIO as float32 ``(B, C, samples)`` and its rate in Hz. Raises `InputError` for anything else."""
-    waveform = audio.get("waveform") if isinstance(audio, dict) else None
+    """AUDIO as float32 ``(B, 1 or 2, samples)`` and its rate in Hz. Raises `InputError` for anything else.
+
+    A sound is whatever answers to "waveform" and "sample_rate", also when it is read only then. More than two channels
+    are mixed down as those of a file.
+    """
+    waveform, rate = _sound_parts(audio)
     if not isinstance(waveform, torch.Tensor) or waveform.ndim != 3 or 0 in waveform.shape:
         raise InputError(
             f"audio needs a sound (AUDIO) of shape (batch, channels, samples) with at least one sample; it got "
             f"{tuple(waveform.shape) if isinstance(waveform, torch.Tensor) else describe(audio)}. Check the file that "
             "it was loaded from."
         )
-    rate = audio.get("sample_rate")
-    if not isinstance(rate, int | float) or not 1 <= rate < math.inf:
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not 1 <= rate < math.inf:
         raise InputError(f"audio has a sample rate of {rate}; it must be a whole number of hertz above 0.")
-    return Audio(waveform=waveform.float(), sampling_rate=int(rate))
+    require_finite(waveform, "audio", "Check the node that made it, or the file.")
+    sound = Audio(waveform=waveform.float(), sampling_rate=int(rate))
+    if waveform.shape[1] <= 2:
+        return sound
+    try:
+        return Audio(mixed_to_stereo(sound.waveform, sound.sampling_rate), sound.sampling_rate)
+    except ValueError as error:
+        raise InputError(f"audio does not fit. {error}") from None
+
+
+def _sound_parts(audio: Any) -> tuple[Any, Any]:
+    """Waveform and sample rate; None for what is not there."""
+    if isinstance(audio, torch.Tensor | str | bytes | list | tuple) or not hasattr(audio, "__getitem__"):
+        return None, None
+    try:
+        return audio["waveform"], audio["sample_rate"]
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return None, None
+    except (OSError, ValueError, RuntimeError) as error:  # a sound that is read now
+        raise InputError(f"audio could not be read: {error}. Check the file that it is loaded from.") from error
+
+
+def say_short_sound(sound: Audio, seconds: float, name: str) -> None:
+    """Log a sound that ends long before its picture of ``seconds``: mostly somebody lost the rest of it."""
+    lasts = sound.waveform.shape[-1] / sound.sampling_rate
+    if lasts < SHORT_SOUND * seconds:
+        logger.warning(
+            "The sound of %s lasts %.2f s, the picture %.2f s; silence follows it. Where it should be longer: ComfyUI "
+            "0.14 to 0.18 gives only the beginning of a loaded film's sound; load it with 'Load Audio', or update.",
+            name,
+            lasts,
+            seconds,
+        )
 
 
 def as_bytes(images: Tensor) -> Tensor:

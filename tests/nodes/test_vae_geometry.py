@@ -182,7 +182,8 @@ def test_what_does_not_fit_the_grid_of_the_vae_is_refused(
 def test_a_grid_that_only_a_connected_vae_tells_is_judged_when_the_graph_runs(nodes: dict[str, Any]) -> None:
     widgets = {"frame_rate": FPS, "width": 48, "height": 48, "multiple": 0, "length": 21}
     validate = nodes["LTX2FitVideo"].validate_inputs
-    assert "multiple of 32" in validate(**widgets)
+    with pytest.raises(ValueError, match="multiple of 32"):
+        validate(**widgets)
     assert validate(**widgets, video_vae=None) is True  # a wire
 
 

@@ -60,6 +60,7 @@ def staircase(tmp_path: Path) -> Path:
 
 
 def write_variable_rate(path: Path, times_ms: list[int], levels: list[int]) -> None:
+    """Pictures at times; the last one stays as long as the one before it."""
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": "5"})
         stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
@@ -68,7 +69,9 @@ def write_variable_rate(path: Path, times_ms: list[int], levels: list[int]) -> N
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.numpy()), format="rgb24")
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+        last = stream.encode()
+        last[-1].duration = times_ms[-1] - times_ms[-2]
+        container.mux(last)
 
 
 def rotate_by_90(path: Path) -> None:

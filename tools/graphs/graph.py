@@ -101,7 +101,7 @@ def input_slots(info: dict[str, Any]) -> list[InputSlot]:
             extra: tuple[str, ...] = ()
             if options.get("control_after_generate") or (kind == "INT" and name in SEED_NAMES):
                 extra = ("fixed",)
-            is_widget = kind in WIDGET_TYPES and not options.get("forceInput")
+            is_widget = options.get("widgetType", kind) in WIDGET_TYPES and not options.get("forceInput")
             has_upload |= any(options.get(key) for key in UPLOADS)
             multiline = bool(options.get("multiline"))
             slots.append(InputSlot(name, kind, section == "optional", is_widget, default, extra, multiline))
@@ -137,7 +137,7 @@ def check_graph(graph: Graph, object_info: dict[str, Any]) -> None:
             if isinstance(value, Output):
                 info = object_info[value.node.type]
                 given = info["output"][output_index(info, value.name)]
-                if slot.type not in ("*", given) and given != "*":
+                if slot.type != "*" and given != "*" and given not in slot.type.split(","):
                     raise GraphError(f"{where}: '{name}' takes {slot.type}, not the {given} of {value.node.type}.")
 
 

@@ -32,7 +32,7 @@ def decode_video(
     A chunk may be empty (n = 0). Frames are uint8, or [0, 1] for a floating ``dtype``.
 
     Raises:
-        ValueError: a batch of several videos, or as the decoder's ``tiled_decode``.
+        ValueError: a batch of several videos, pictures that are not finite, or as the decoder's ``tiled_decode``.
     """
     if latent.shape[0] != 1:
         raise ValueError(
@@ -40,4 +40,14 @@ def decode_video(
         )
     chunks = decoder.tiled_decode(latent, tiling_config, generator=generator)
     # map, unlike a generator expression, drops a chunk before it asks for the next.
-    return map(lambda chunk: to_frames(chunk[0], dtype), chunks)
+    return map(lambda chunk: to_frames(_finite(chunk[0]), dtype), chunks)
+
+
+def _finite(video: Tensor) -> Tensor:
+    """The video itself: in 8 bits what is not a number would look like black."""
+    if not video.isfinite().all():
+        raise ValueError(
+            "The decoded picture holds values that are infinite or not a number. The file of the video VAE is damaged, "
+            "or the latent is far out of range."
+        )
+    return video
