@@ -154,9 +154,7 @@ class SingleGPUModelBuilder:
             reader = stack.enter_context(self._reader(plan.rules, device, keeps))
             stack.enter_context(fusion)
 
-            def deltas(
-                name: str, delta_dtype: torch.dtype, weight: Callable[[], torch.Tensor]
-            ) -> torch.Tensor | None:
+            def deltas(name: str, delta_dtype: torch.dtype, weight: Callable[[], torch.Tensor]) -> torch.Tensor | None:
                 delta = fusion.delta(name, delta_dtype, work_device, self.lora_load_device, weight)
                 return None if delta is None else delta.to(device)
 

@@ -225,7 +225,12 @@ def _check_complete(lora: LoraFile, module: str, change: ModuleChange) -> None:
             f"{lora.path}: {left[0]!r}{_more(left)} is only a part of a change of {module}, the other parts are "
             "missing; the file is incomplete, download it again or save it anew"
         )
-    if change.kind and change.kind.name == "LoRA" and "magnitude" not in change.keys and lora.scales.of(module).uses_dora:
+    if (
+        change.kind
+        and change.kind.name == "LoRA"
+        and "magnitude" not in change.keys
+        and lora.scales.of(module).uses_dora
+    ):
         raise LoraError(
             f"{lora.path} says that it is a DoRA (use_dora), but has no magnitude for {module} "
             "(lora_magnitude_vector or dora_scale); save it anew with its magnitudes"

@@ -328,7 +328,10 @@ def test_other_spellings_of_biases_and_replacements(tmp_path: Path) -> None:
         ({"to_q.dora_scale": torch.ones(5, 1)}, r"to_q\.dora_scale is a magnitude of shape \(5, 1\); \(6,\), .*needed"),
         ({"to_q.diff_b": torch.ones(5)}, r"to_q\.diff_b has the shape \(5,\), the model's to_q\.bias \(6,\)"),
         ({"norm.set_weight": torch.ones(5)}, r"norm\.set_weight has the shape \(5,\), the model's norm \(4,\)"),
-        ({"to_out.diff": torch.ones(5, 4)}, r"to_out\.diff \(5, 4\), which make a change of shape \(5, 4\), the model's"),
+        (
+            {"to_out.diff": torch.ones(5, 4)},
+            r"to_out\.diff \(5, 4\), which make a change of shape \(5, 4\), the model's",
+        ),
         ({"to_out.lokr_w1": K1, "to_out.lokr_w2": K1}, r"make a change of shape \(4, 4\), the model's is \(6, 4\)"),
         (named(HADA | {"hada_w1_b": torch.ones(3, 4)}, 1.0, "to_out"), "which make no change of any weight"),
         ({"to_q.lora_mid.weight": torch.ones(3, 3)}, "which make no change of any weight"),

@@ -13,7 +13,14 @@ TEXT_ENCODER_KOHYA_PREFIXES = ("lora_te_", "lora_te1_", "lycoris_te_", "lycoris_
 
 _PREFIXES = ("base_model.model.", "model.diffusion_model.", "diffusion_model.", "transformer.")
 _KOHYA_INNER = ("model_diffusion_model_", "diffusion_model_", "transformer_")
-_TEXT_ENCODER_PREFIXES = ("base_model.model.", "text_encoders.", "text_encoder.", "gemma3_12b.", "gemma.", "transformer.")
+_TEXT_ENCODER_PREFIXES = (
+    "base_model.model.",
+    "text_encoders.",
+    "text_encoder.",
+    "gemma3_12b.",
+    "gemma.",
+    "transformer.",
+)
 _DOWN = ("lora_A", "lora_down", "lora.down", "lora_linear_layer.down")
 _UP = ("lora_B", "lora_up", "lora.up", "lora_linear_layer.up")
 _MATRIX = re.compile(
