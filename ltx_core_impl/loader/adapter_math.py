@@ -1,7 +1,7 @@
 """What the tensors of an adapter do to a weight ``(out, in)``: LoRA, LoHa, LoKr, DoRA. Pure functions.
 
 LoRA (arXiv:2106.09685), LoHa and LoKr (LyCORIS, arXiv:2309.14859), DoRA (arXiv:2402.09353). Parts are named by role:
-``down`` ``(r, in)``, ``mid`` ``(r, r)``, ``up`` ``(out, r)``; ``hada_w1_a``, ``lokr_w2`` and so on as LyCORIS names them.
+``down`` ``(r, in)``, ``mid`` ``(r, r)``, ``up`` ``(out, r)``; ``hada_w1_a``, ``lokr_w2`` and so on as in LyCORIS.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def _scale(header: Header, section: str, values: Mapping[str, Any]) -> TrainedSc
     for key in pattern:
         if not re.fullmatch(r"\^?[\w.]+\$?", key.replace("\\.", ".")):
             raise LoraError(
-                f"{where}alpha_pattern has the regular expression {key!r}; module names can be read. Save the LoRA with "
+                f"{where}alpha_pattern has the regular expression {key!r}; only module names can be read. Save it with "
                 "alpha tensors, or with the modules written out"
             )
     alpha = values.get("lora_alpha")

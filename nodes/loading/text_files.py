@@ -27,7 +27,7 @@ def check_text_encoder(gemma: FileRef, loras: Sequence[LoraRef]) -> str:
     fusion = match_loras(files, [LoraPathStrengthAndSDOps(lora.file.path, lora.strength) for lora in loras])
     unmatched = {} if fusion is None else {report.path: report.unmatched for report in fusion.reports}
     return " ".join(
-        f"{len(keys)} tensors in {Path(path).name} have no place in this text encoder and are not used, first {keys[0]}."
+        f"{len(keys)} tensors in {Path(path).name} have no place in this text encoder, so they are unused: {keys[0]}, …"
         for path, keys in unmatched.items()
         if keys
     )

@@ -53,7 +53,7 @@ def check_context_fits(context: Context, handle: ComponentHandle, input_name: st
 
 
 def lora_note(lora: LoraFile, ref: LoraRef, report: LoraReport, model: ComponentHandle) -> str:
-    """What the user should know of a LoRA that fits the model's shapes; nothing (``""``) when all is as it should be."""
+    """What the user should know of a LoRA that fits the model's shapes; ``""`` when all is as it should be."""
     notes = []
     versions = lora_versions(lora)
     if _differ(versions, model.versions):
@@ -63,8 +63,8 @@ def lora_note(lora: LoraFile, ref: LoraRef, report: LoraReport, model: Component
         )
     if report.unmatched:
         notes.append(
-            f"{len(report.unmatched)} of {len(lora.checkpoint.shapes)} tensors in {ref.file.name} have no place in this "
-            f"model and are not used, first {report.unmatched[0]}."
+            f"{len(report.unmatched)} of {len(lora.checkpoint.shapes)} tensors in {ref.file.name} have no place in "
+            f"this model and are not used, first {report.unmatched[0]}."
         )
     return " ".join(notes)
 
