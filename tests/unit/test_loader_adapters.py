@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ltx_core_impl.loader import LoraError, SingleGPUModelBuilder
+from ltx_core_impl.loader.streaming import BlockStreamer, smallest_budget
 from ltx_core_impl.quantization import QuantizationPolicy
 from ltx_core_impl.quantization.fp8 import cast_to_fp8, dequantize, quantize_weight
 
@@ -341,3 +342,39 @@ def test_other_spellings_of_biases_and_replacements(tmp_path: Path) -> None:
 def test_what_cannot_be_applied_is_named(tmp_path: Path, keys: dict[str, Tensor], words: str) -> None:
     with pytest.raises(LoraError, match=words):
         fused(tmp_path, pair() | keys)
+
+
+class Deep(nn.Module):
+    """Blocks that may be streamed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(IN, IN) for _ in range(4))
+
+    @classmethod
+    def from_config(cls, config: dict) -> Deep:
+        return cls()
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_streamed_blocks_hold_the_changed_weights(tmp_path: Path, scaled: bool) -> None:
+    weights = {name: numbers(*value.shape, seed=30) for name, value in Deep().state_dict().items()}
+    save_file({name: value.clone() for name, value in weights.items()}, tmp_path / "model.safetensors")
+    magnitude = numbers(IN, seed=31).abs()
+    keys = named({"lokr_w1": K1, "lokr_w2": K1.t().contiguous()}, None, "lycoris_blocks_2")
+    save_file(keys | {"lycoris_blocks_2.dora_scale": magnitude}, tmp_path / "lora.safetensors")
+    operations = QuantizationPolicy.fp8_scaled_mm().module_ops if scaled else ()
+    builder = SingleGPUModelBuilder(Deep, tmp_path / "model.safetensors", module_ops=operations)
+    changed = builder.lora(tmp_path / "lora.safetensors").build("cpu", torch.float32)
+    x = numbers(3, IN, seed=32)
+    with torch.inference_mode():
+        expected, plain = changed(x), builder.build("cpu", torch.float32)(x)
+        with BlockStreamer(changed, changed.blocks, "cpu", smallest_budget(changed, changed.blocks)) as streamer:
+            assert streamer.plan.resident_blocks < 4
+            assert torch.equal(changed(x), expected)
+    assert (expected - plain).abs().max() > 0.1
