@@ -29,7 +29,7 @@ ratios = {}
 for kind in (LoConModule, LohaModule, LokrModule):
     torch.manual_seed(0)
     layer = torch.nn.Linear(24, 36, bias=False)
-    module = kind("x", layer, 1.0, 4, 2).eval()  # rank 4, alpha 2
+    module = kind("x", layer, 1.0, 2, 1).eval()  # rank 2, alpha 1
     for parameter in module.parameters():
         parameter.data.normal_()
     with torch.no_grad():
