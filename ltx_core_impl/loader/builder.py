@@ -15,7 +15,8 @@ from .checkpoint import Checkpoint, open_checkpoint
 from .errors import CheckpointError, ConfigError
 from .folders import PathLike, resolve_files
 from .key_maps.select import select_key_map
-from .lora_file import LoraFile, LoraFusion, LoraPathStrengthAndSDOps, LoraReport, open_lora
+from .lora_file import LoraFile, LoraPathStrengthAndSDOps, LoraReport, open_lora
+from .lora_fusion import LoraFusion
 from .materialize import CachedReader, Materializer, SourceReader
 from .model_config import config_for
 from .module_ops import ModelConfigurator, ModuleOps, complete_config, component_of, create_meta_model
@@ -145,15 +146,16 @@ class SingleGPUModelBuilder:
 
         def keeps(source: Source) -> bool:
             as_stored = dtype in (None, source.stored.dtype) and not self.module_ops
-            return device.type == "cpu" and as_stored and not fusion.changes(source.name.rpartition(".")[0])
+            changed = fusion.changes(source.name.rpartition(".")[0]) or fusion.changes(source.name)
+            return device.type == "cpu" and as_stored and not changed
 
         work_device = torch.device("cuda") if device.type == "cpu" and torch.cuda.is_available() else device
         with ExitStack() as stack:
             reader = stack.enter_context(self._reader(plan.rules, device, keeps))
             stack.enter_context(fusion)
 
-            def deltas(module: str, delta_dtype: torch.dtype) -> torch.Tensor | None:
-                delta = fusion.delta(module, delta_dtype, work_device, self.lora_load_device)
+            def deltas(name: str, delta_dtype: torch.dtype, weight: Callable[[], torch.Tensor]) -> torch.Tensor | None:
+                delta = fusion.delta(name, delta_dtype, work_device, self.lora_load_device, weight)
                 return None if delta is None else delta.to(device)
 
             materializer = Materializer(reader, dtype, deltas, fusion.changes)
@@ -193,14 +195,16 @@ class SingleGPUModelBuilder:
     def _match_loras(self, plan: LoadPlan) -> LoraFusion:
         """LoRAs of strength exactly 0 change nothing and are not even opened."""
         loras = [(open_lora(lora.path, lora.sd_ops), lora.strength) for lora in self.loras if lora.strength != 0]
-        weights = {
-            step.module_name: tuple(plan.model.get_submodule(step.module_name).weight.shape)
+        tensors = {
+            step.module_name if step.leaf == "weight" else step.name: tuple(
+                getattr(plan.model.get_submodule(step.module_name), step.leaf).shape
+            )
             for step in plan.steps
-            if loras and step.leaf == "weight" and len(step.source.stored.shape) == 2
+            if loras
         }
         for lora, _ in loras:
             _warn_of_other_version(lora, plan.checkpoint)
-        return LoraFusion(loras, weights)
+        return LoraFusion(loras, tensors)
 
 
 def _warn_of_other_version(lora: LoraFile, checkpoint: Checkpoint) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..quantization.formats import FP8_DTYPES
 from ..quantization.fp8 import cast_to_fp8, dequantize, quantize_weight
-from .lora_file import lora_product
+from .adapter_math import lora_product
 from .state_dict import StateDict
 
 

@@ -1,25 +1,31 @@
-"""LoRA files: what they change, read from the header; the matrices follow lazily, pair by pair (spec 01 §7)."""
+"""Adapter files (LoRA, DoRA, LoHa, LoKr, differences): what they change, read from the header (spec 01 §7)."""
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
-import torch
-
-from ..quantization.formats import FP8_DTYPES
+from .adapter_math import DIFFERENCES, LOW_RANK, Kind, kind_of, lora_product, rank_of
 from .checkpoint import Checkpoint, open_checkpoint
 from .errors import LoraError
 from .folders import PathLike
-from .key_maps.lora_names import ModuleNames, split_lora_key
+from .key_maps.lora_names import split_adapter_key
+from .lora_scale import TrainedScales
 from .sd_ops import SDOps
-from .tensor_file import TensorFile
 from .version import ModelVersion, version_from_metadata
 
-logger = logging.getLogger(__name__)
+__all__ = [
+    "LoraFile",
+    "LoraPair",
+    "LoraPathStrengthAndSDOps",
+    "LoraReport",
+    "ModuleChange",
+    "lora_product",
+    "open_lora",
+]
 
 
 class LoraPathStrengthAndSDOps(NamedTuple):
@@ -48,16 +54,55 @@ class LoraReport:
 
 
 @dataclass(frozen=True)
+class ModuleChange:
+    """All that a file has for one module: its keys by role, and the kind of change to the weight (None: only a bias
+    or a replacement)."""
+
+    keys: Mapping[str, str]
+    kind: Kind | None
+
+    @property
+    def weight_roles(self) -> tuple[str, ...]:
+        """The roles whose tensors make the change of the weight."""
+        return () if self.kind is None else tuple(r for r in self.keys if r in self.kind.needed | self.kind.optional)
+
+    @property
+    def further_differences(self) -> tuple[str, ...]:
+        """The roles of differences that are added beside that change."""
+        return tuple(role for role in self.keys if role in DIFFERENCES and role not in self.weight_roles)
+
+
+@dataclass(frozen=True)
 class LoraFile:
-    """A LoRA by its header: complete pairs by the module name the file uses, and the keys that belong to none."""
+    """A LoRA by its header: what it changes, by the module name the file uses, and the keys that rules left out."""
 
     checkpoint: Checkpoint
-    pairs: Mapping[str, LoraPair]
+    changes: Mapping[str, ModuleChange]
     unused: tuple[str, ...]
 
     @property
     def path(self) -> str:
         return str(self.checkpoint.path)
+
+    @property
+    def pairs(self) -> Mapping[str, LoraPair]:
+        """The low-rank pairs, by the module name the file uses."""
+        found = {module: change.keys for module, change in self.changes.items()}
+        return {
+            module: LoraPair(keys["down"], keys["up"], keys.get("alpha"))
+            for module, keys in found.items()
+            if keys.keys() >= LOW_RANK
+        }
+
+    @cached_property
+    def scales(self) -> TrainedScales:
+        """How strong its modules were trained, where no alpha tensor says so."""
+        return TrainedScales(self.checkpoint.headers[0])
+
+    def rank(self, change: ModuleChange) -> int | None:
+        """The number that alpha is divided by, None for a change without alpha."""
+        shapes = {role: self.checkpoint.shapes[key] for role, key in change.keys.items()}
+        return None if change.kind is None else rank_of(change.kind, shapes)
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -111,145 +156,86 @@ class LoraFile:
 def open_lora(path: PathLike, sd_ops: SDOps | None = None) -> LoraFile:
     """Read what a LoRA file changes, without its matrices.
 
+    Every tensor of the file has a place in ``changes``, except those that ``sd_ops`` leaves out on purpose.
+
     Raises:
         CheckpointError: unreadable file.
-        LoraError: no pair of LoRA matrices in it, or a kind of adapter that would be wrong if half applied (DoRA).
+        LoraError: no adapter, or a tensor in it that cannot be applied (named): half applied it would do something
+            else.
     """
     checkpoint = open_checkpoint(path)
     parts: dict[str, dict[str, str]] = {}
-    unused = []
+    left_out, unknown = [], []
     for key in checkpoint.shapes:
         name = key if sd_ops is None else sd_ops.apply_to_key(key)
-        split = None if name is None else split_lora_key(name)
-        if split is None:
-            unused.append(key)
+        split = None if name is None else split_adapter_key(name)
+        if name is None:
+            left_out.append(key)
+        elif split is None or _other_kind(name):
+            unknown.append(key)
         else:
             parts.setdefault(split.module, {})[split.role] = key
-    _refuse_other_adapters(checkpoint, unused)
-    pairs = {
-        module: LoraPair(found["down"], found["up"], found.get("alpha"))
-        for module, found in parts.items()
-        if "down" in found and "up" in found
-    }
-    unused += [key for module, found in parts.items() if module not in pairs for key in found.values()]
-    if not pairs:
+    _refuse_other_adapters(checkpoint, unknown)
+    changes = {module: ModuleChange(found, kind_of(frozenset(found))) for module, found in parts.items()}
+    if not any(change.kind or {"diff_b", "b_norm", "up_bias"} & set(change.keys) for change in changes.values()):
         raise LoraError(
-            f"{checkpoint.path} has no LoRA matrices (lora_A/lora_B or lora_down/lora_up), first key "
-            f"{next(iter(checkpoint.shapes))!r}; choose a LoRA file"
+            f"{checkpoint.path} has no LoRA matrices (lora_A/lora_B or lora_down/lora_up, LoHa, LoKr or differences), "
+            f"first key {next(iter(checkpoint.shapes))!r}; choose a LoRA file"
         )
-    return LoraFile(checkpoint, pairs, tuple(unused))
+    if unknown:
+        raise LoraError(
+            f"{checkpoint.path} holds {unknown[0]!r}{_more(unknown)}, which is no part of an adapter that can be "
+            "applied (LoRA, DoRA, LoHa, LoKr, differences); the rest alone would do something else. Use another export "
+            "of this LoRA"
+        )
+    lora = LoraFile(checkpoint, changes, tuple(left_out))
+    for module, change in changes.items():
+        _check_complete(lora, module, change)
+    return lora
 
 
 _OTHER_ADAPTERS = {
-    ".dora_scale": "a DoRA",
-    ".lora_mid.weight": "a LoRA with three matrices per layer",
-    ".lokr_w": "a LoKr",
-    ".hada_w": "a LoHa",
     ".oft_": "an OFT",
     ".a1.weight": "a GLoRA",
+    ".reshape_weight": "an adapter that changes the sizes of the model",
+    ".on_input": "an IA3",
 }
+
+_WITH_WEIGHT = frozenset({"alpha", "magnitude", "up_bias"})
+_ALONE = frozenset({"diff_b", "b_norm", "set_weight", "set_bias"})
+
+
+def _other_kind(name: str) -> str | None:
+    return next((kind for part, kind in _OTHER_ADAPTERS.items() if part in name), None)
 
 
 def _refuse_other_adapters(checkpoint: Checkpoint, keys: Iterable[str]) -> None:
-    """Adapters whose change is no product of two matrices: half applied, they would do something else."""
     for key in keys:
-        kind = next((kind for part, kind in _OTHER_ADAPTERS.items() if part in key), None)
+        kind = _other_kind(key)
         if kind is not None:
             raise LoraError(f"{checkpoint.path} is {kind} ({key}), which is not supported; use a plain LoRA")
 
 
-class LoraFusion:
-    """LoRAs matched to one model; gives each weight's summed change when it is asked for.
-
-    A context manager: the files stay open while weights are fused.
-    """
-
-    def __init__(self, loras: list[tuple[LoraFile, float]], modules: Mapping[str, tuple[int, ...]]) -> None:
-        """Match every LoRA against the model.
-
-        Args:
-            loras: opened files with their strengths.
-            modules: shape ``(out, in)`` of every weight that may be changed, by module name.
-
-        Raises:
-            LoraError: a LoRA that changes nothing of this model, or whose shapes do not fit.
-        """
-        names = ModuleNames(modules)
-        self.reports: list[LoraReport] = []
-        self._by_module: dict[str, list[tuple[int, LoraPair]]] = {}
-        self._strengths = [strength for _, strength in loras]
-        self._headers = [lora.checkpoint.headers[0] for lora, _ in loras]
-        self._files: list[TensorFile] = []
-        for index, (lora, _) in enumerate(loras):
-            matched = {name: pair for key, pair in lora.pairs.items() if (name := names.find(key))}
-            for name, pair in matched.items():
-                _check_shapes(lora, name, pair, modules[name])
-                self._by_module.setdefault(name, []).append((index, pair))
-            self.reports.append(_report(lora, matched))
-
-    def changes(self, module: str) -> bool:
-        """Whether any LoRA changes this module's weight."""
-        return module in self._by_module
-
-    def __enter__(self) -> LoraFusion:
-        self._files = [TensorFile(header).__enter__() for header in self._headers]
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for file in self._files:
-            file.__exit__(None, None, None)
-        self._files = []
-
-    def delta(
-        self, module: str, dtype: torch.dtype, device: torch.device, load_device: torch.device
-    ) -> torch.Tensor | None:
-        """Sum of all changes ``(out, in)`` of a module's weight in ``dtype`` on ``device``; None when there is none.
-
-        The matrices are read on ``load_device`` first.
-        """
-        products = []
-        for index, pair in self._by_module.get(module, ()):
-            file = self._files[index]
-            down, up = (file.read_copy(key, load_device).to(device) for key in (pair.down, pair.up))
-            strength = self._strengths[index]
-            if pair.alpha is not None:
-                strength = strength * file.read(pair.alpha).float().item() / down.shape[0]
-            products.append(lora_product(down, up, strength).to(dtype))
-        if not products:
-            return None
-        return products[0] if len(products) == 1 else torch.stack(products).sum(dim=0)
-
-
-def lora_product(down: torch.Tensor, up: torch.Tensor, strength: float) -> torch.Tensor:
-    """``(up · strength) @ down`` in the dtype of the matrices; fp8 ones are cast to bf16 first.
-
-    The strength multiplies *before* the product and is rounded to that dtype, as the reference does (spec 01 §7.2).
-    """
-    down, up = (m.to(torch.bfloat16) if m.dtype in FP8_DTYPES else m for m in (down, up))
-    dtype = torch.promote_types(down.dtype, up.dtype)
-    return torch.matmul(up.to(dtype) * strength, down.to(dtype))
-
-
-def _check_shapes(lora: LoraFile, name: str, pair: LoraPair, shape: tuple[int, ...]) -> None:
-    down, up = lora.shapes_of(pair)
-    if len(down) == len(up) == len(shape) == 2 and up[1] == down[0] and (up[0], down[1]) == tuple(shape):
-        return
-    raise LoraError(
-        f"{lora.path} does not fit this model: for {name} it has matrices {up} and {down}, which change a weight of "
-        f"shape {(*up[:1], *down[1:])}, the model's is {tuple(shape)}; it was made for another model version"
-    )
-
-
-def _report(lora: LoraFile, matched: Mapping[str, LoraPair]) -> LoraReport:
-    used = {key for pair in matched.values() for key in pair if key}
-    unmatched = tuple(key for key in lora.checkpoint.shapes if key not in used)
-    if not matched:
+def _check_complete(lora: LoraFile, module: str, change: ModuleChange) -> None:
+    """Nothing of a module may be left over, and a DoRA must have its magnitudes."""
+    used = {*_ALONE, *DIFFERENCES, *change.weight_roles} | (_WITH_WEIGHT if change.kind else set())
+    left = [key for role, key in change.keys.items() if role not in used]
+    if left:
         raise LoraError(
-            f"{lora.path} changes nothing of this model: none of its {len(lora.pairs)} layers is in it, first "
-            f"{next(iter(lora.pairs))!r}; it was made for another model or component"
+            f"{lora.path}: {left[0]!r}{_more(left)} is only a part of a change of {module}, the other parts are "
+            "missing; the file is incomplete, download it again or save it anew"
         )
-    for key in unmatched:
-        logger.debug("%s: lora key not used: %s", lora.path, key)
-    if unmatched:
-        logger.warning("%s: %d keys not used by this model, first %s", lora.path, len(unmatched), unmatched[0])
-    return LoraReport(lora.path, tuple(matched), unmatched)
+    if (
+        change.kind
+        and change.kind.name == "LoRA"
+        and "magnitude" not in change.keys
+        and lora.scales.of(module).uses_dora
+    ):
+        raise LoraError(
+            f"{lora.path} says that it is a DoRA (use_dora), but has no magnitude for {module} "
+            "(lora_magnitude_vector or dora_scale); save it anew with its magnitudes"
+        )
+
+
+def _more(keys: list[str]) -> str:
+    return f" and {len(keys) - 1} more" if len(keys) > 1 else ""

@@ -32,8 +32,9 @@ from .plan import KeyRules, Source, Step
 from .state_dict import StateDict
 from .tensor_file import TensorFile
 
-DeltaReader = Callable[[str, torch.dtype], "Tensor | None"]
-"""Gives a module's summed LoRA change in a dtype, None when no LoRA changes it."""
+DeltaReader = Callable[[str, torch.dtype, Callable[[], Tensor]], "Tensor | None"]
+"""Gives a tensor's summed LoRA change, None when no LoRA changes it: its name (a weight's is that of its module), the
+dtype of the change, and what gives the tensor without LoRAs, dequantised."""
 
 
 class SourceReader:
@@ -108,7 +109,12 @@ class Materializer:
         setattr(module, step.leaf, value)
 
     def _other(self, module: nn.Module, step: Step) -> Tensor:
-        value = self._dequantized(module, step, self.dtype or torch.bfloat16)
+        stored = self._dequantized(module, step, self.dtype or torch.bfloat16)
+        value = self._other_as_kept(module, stored)
+        delta = self.deltas(step.name, delta_dtype(value.dtype), lambda: stored)
+        return value if delta is None else fuse_plain(stored, delta.float(), value.dtype)
+
+    def _other_as_kept(self, module: nn.Module, value: Tensor) -> Tensor:
         if isinstance(module, CastLinear):
             if value.dtype in FP8_DTYPES:
                 return value
@@ -127,7 +133,7 @@ class Materializer:
     def _wide_weight(self, module: nn.Module, step: Step) -> Tensor:
         value = self._dequantized(module, step, self.dtype or torch.bfloat16)
         target = self.dtype if self.dtype and value.is_floating_point() else value.dtype
-        delta = self.deltas(step.module_name, target)
+        delta = self.deltas(step.module_name, target, lambda: value)
         return self._cast(value) if delta is None else fuse_plain(value, delta, target)
 
     def _packed_weight(self, layer: PackedLinear, step: Step) -> Tensor:
@@ -143,12 +149,13 @@ class Materializer:
         scale, input_scale = self._auxiliary(step, SCALE_NAMES), self._auxiliary(step, INPUT_SCALE_NAMES)
         if step.format not in (StoredFormat.FP8, StoredFormat.SCALED_FP8):
             value = self._dequantized(layer, step, self.dtype or torch.bfloat16)
-            delta = self.deltas(step.module_name, value.dtype)
+            delta = self.deltas(step.module_name, value.dtype, lambda: value)
             codes, scale = quantize_weight(value if delta is None else fuse_plain(value, delta, value.dtype))
         else:
             codes = self.reader.read(step.source)
             scale = torch.ones((), device=codes.device) if scale is None else scale.float().reshape(())
-            delta = self.deltas(step.module_name, delta_dtype(codes.dtype))
+            plain = lambda: dequantize(codes, scale, torch.float32)  # noqa: E731
+            delta = self.deltas(step.module_name, delta_dtype(codes.dtype), plain)
             if delta is not None:
                 codes, scale = fuse_scaled(codes, scale, delta)
             elif codes.dtype != torch.float8_e4m3fn:  # e5m2 weights have no scaled multiplication with every input
@@ -163,7 +170,7 @@ class Materializer:
             value = self.reader.read(step.source)
         else:  # scales are folded in by way of bf16, whatever the build dtype
             value = cast_to_fp8(self._dequantized(layer, step, torch.bfloat16))
-        delta = self.deltas(step.module_name, delta_dtype(value.dtype))
+        delta = self.deltas(step.module_name, delta_dtype(value.dtype), lambda: value)
         return value if delta is None else fuse_plain(value, delta, value.dtype)
 
     def _dequantized(self, module: nn.Module, step: Step, wide: torch.dtype) -> Tensor:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from ...ltx_core_impl.loader import Checkpoint, SingleGPUModelBuilder, open_checkpoint
 from ...ltx_core_impl.loader.key_maps.select import select_key_map
-from ...ltx_core_impl.loader.lora_file import open_lora
+from ...ltx_core_impl.loader.lora_file import LoraPathStrengthAndSDOps, open_lora
 from ...ltx_core_impl.loader.model_config import config_for
 from ...ltx_core_impl.model.audio_vae import AudioDecoderConfigurator, AudioEncoderConfigurator, VocoderConfigurator
 from ...ltx_core_impl.model.transformer import (
@@ -43,7 +44,7 @@ from .. import host
 from ..wires.checks import InputError
 from ..wires.finite import require_finite
 from ..wires.handles import ComponentHandle, Context, FileRef, MissingComponent, ModelHandle, TextEncoderHandle
-from ..wires.versions import check_lora_fits, versions_of
+from ..wires.versions import lora_note, versions_of
 from .text_files import processor_builder
 
 PRECISIONS = ("auto", "bf16", "fp8_cast", "fp8_scaled_mm")
@@ -142,12 +143,16 @@ def transformer_options(handle: ModelHandle) -> TransformerOptions:
     return _options(handle.config, _has_audio(handle.file))
 
 
-def check_model(handle: ModelHandle) -> None:
-    """Judge a transformer with its LoRAs from headers alone. Raises ValueError when they do not fit one another."""
-    for lora in handle.loras:
-        if lora.strength != 0:
-            check_lora_fits(open_lora(lora.file.path), lora, handle)
-    transformer_builder(handle).validate()
+def check_model(handle: ModelHandle) -> str:
+    """Judge a transformer with its LoRAs from headers alone; what should be said of the last LoRA, ``""`` for nothing.
+
+    Raises ValueError when they do not fit one another.
+    """
+    reports = transformer_builder(handle).validate()
+    if not handle.loras or handle.loras[-1].strength == 0:
+        return ""
+    last = handle.loras[-1]
+    return lora_note(open_lora(last.file.path), last, reports[-1], handle)
 
 
 # Using
@@ -255,6 +260,7 @@ def embeddings_processor(handle: TextEncoderHandle) -> Any:
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
         return processor_builder(handle).build(device=home, dtype=dtype, progress=progress)
 
+    handle = replace(handle, loras=())  # they change Gemma only: the same processor serves with and without them
     size = _stored_bytes(handle.projection_paths, "embeddings_processor", dtype)
     return host.loaded(handle, "embeddings_processor", build, size=size, **_places(handle))
 
@@ -338,7 +344,12 @@ def gemma(handle: TextEncoderHandle, with_vision: bool = False) -> Iterator[Gemm
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
         return load_text_encoder(
-            handle.gemma.path, dtype=dtype, device=home, with_vision=with_vision, progress=progress
+            handle.gemma.path,
+            dtype=dtype,
+            device=home,
+            with_vision=with_vision,
+            progress=progress,
+            loras=[LoraPathStrengthAndSDOps(lora.file.path, lora.strength) for lora in handle.loras],
         )
 
     size = folder_bytes(handle.gemma.path)

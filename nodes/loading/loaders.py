@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ...ltx_core_impl.loader import open_checkpoint
 from .. import host
@@ -15,20 +16,36 @@ from ..wires.handles import ComponentHandle, FileRef, LoraRef, MissingComponent,
 from ..wires.inputs import device_input
 from . import components
 
+logger = logging.getLogger(__name__)
 CATEGORY = "LTX-2/loaders"
 MODEL_FOLDERS = ("checkpoints", "diffusion_models")
 COMPONENT_FOLDERS = ("checkpoints", "vae", "diffusion_models", "text_encoders")
 LORA_FOLDERS = ("loras",)
 
-LORA_TOOLTIP = "LoRA file in models/loras; it must be made for the same model version."
+LORA_TOOLTIP = (
+    "LoRA file in models/loras (LoRA, DoRA, LoHa, LoKr). Its shapes must fit the model; one that says it was made for "
+    "another model version is used, and the node says so."
+)
 STRENGTH_TOOLTIP = "Factor on the change that the LoRA makes. 1 = as trained, 0 = none; negative inverts it."
 
 
-def _strength_input(name: str, default: float = 1.0) -> io.Float.Input:
-    return io.Float.Input(name, default=default, min=-10.0, max=10.0, step=0.05, tooltip=STRENGTH_TOOLTIP)
+def noted(outputs: Iterable[object], note: str) -> io.NodeOutput:
+    """The outputs of a loader, with what the user should know: as a text on the node, and in the log."""
+    if not note:
+        return io.NodeOutput(*outputs)
+    logger.warning("%s", note)
+    return io.NodeOutput(*outputs, ui=ui.PreviewText(note))
 
 
-def _lora(name: str, strength: float, input_name: str) -> LoraRef | None:
+def strength_input(name: str, default: float = 1.0, optional: bool = False) -> io.Float.Input:
+    """A widget for the strength of a LoRA."""
+    return io.Float.Input(
+        name, default=default, min=-10.0, max=10.0, step=0.05, optional=optional, tooltip=STRENGTH_TOOLTIP
+    )
+
+
+def chosen_lora(name: str, strength: float, input_name: str) -> LoraRef | None:
+    """The LoRA of a widget, None for none. Raises InputError for a strength or a name that is not to be had."""
     check_between("the LoRA strength", strength, -10.0, 10.0)
     if name == host.NONE:
         return None
@@ -101,7 +118,7 @@ class LTX2CheckpointLoader(io.ComfyNode):
                     default=host.NONE,
                     tooltip=LORA_TOOLTIP + " For more LoRAs chain 'LTX-2 Load LoRA'.",
                 ),
-                _strength_input("lora_strength"),
+                strength_input("lora_strength"),
                 io.Boolean.Input(
                     "compile",
                     default=False,
@@ -133,7 +150,7 @@ class LTX2CheckpointLoader(io.ComfyNode):
         check_widgets(cls, precision=precision)
         file = host.find_file(checkpoint, *MODEL_FOLDERS, input_name="checkpoint")
         handle = components.model_handle(file, precision, host.find_calibration(calibration), compiles=compile)
-        chosen = _lora(lora, lora_strength, "lora")
+        chosen = chosen_lora(lora, lora_strength, "lora")
         if chosen is not None:
             handle = handle.with_lora(chosen)
         components.check_model(handle)
@@ -152,7 +169,7 @@ class LTX2CheckpointLoader(io.ComfyNode):
     ) -> io.NodeOutput:
         check_widgets(cls, device=device)
         handle = cls._model(checkpoint, precision, calibration, lora, lora_strength, compile)
-        return io.NodeOutput(*_placed((handle, *_parts(handle.file)), device))
+        return noted(_placed((handle, *_parts(handle.file)), device), components.check_model(handle))
 
 
 class LTX2ComponentLoader(io.ComfyNode):
@@ -209,7 +226,7 @@ class LTX2LoraLoader(io.ComfyNode):
             inputs=[
                 sockets.Model.Input("model", tooltip="Model, or the output of another LoRA node."),
                 io.Combo.Input("lora", options=host.file_options(*LORA_FOLDERS, optional=True), tooltip=LORA_TOOLTIP),
-                _strength_input("strength"),
+                strength_input("strength"),
             ],
             outputs=[sockets.Model.Output(display_name="model", tooltip="The model with the LoRA.")],
         )
@@ -218,21 +235,21 @@ class LTX2LoraLoader(io.ComfyNode):
     def validate_inputs(cls, lora, strength) -> bool | str:
         if lora is None or strength is None:
             return True
-        return message_or_true(lambda: _lora(lora, strength, "lora"))
+        return message_or_true(lambda: chosen_lora(lora, strength, "lora"))
 
     @classmethod
     def fingerprint_inputs(cls, lora, strength, **_) -> str:
-        return repr(_lora(lora, strength, "lora"))
+        return repr(chosen_lora(lora, strength, "lora"))
 
     @classmethod
     def execute(cls, model, lora, strength) -> io.NodeOutput:
         handle = require_handle(model, "transformer", "model")
-        chosen = _lora(lora, strength, "lora")
+        chosen = chosen_lora(lora, strength, "lora")
         if chosen is None:
             return io.NodeOutput(handle)
         handle = handle.with_lora(chosen)
-        components.check_model(handle)
-        return io.NodeOutput(host.intern(handle))
+        note = components.check_model(handle)
+        return noted([host.intern(handle)], note)
 
 
 NODES = [LTX2CheckpointLoader, LTX2ComponentLoader, LTX2LoraLoader]

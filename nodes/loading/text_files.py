@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from ...ltx_core_impl.loader import SingleGPUModelBuilder, open_checkpoint
+from ...ltx_core_impl.loader import LoraPathStrengthAndSDOps, SingleGPUModelBuilder, open_checkpoint
 from ...ltx_core_impl.loader.key_maps.select import select_key_map
 from ...ltx_core_impl.text_encoders.gemma import (
     EmbeddingsProcessorConfigurator,
     check_gemma_version,
     check_projection_fits,
+    match_loras,
     open_gemma,
 )
 from ..wires.checks import InputError
-from ..wires.handles import ComponentHandle, FileRef, TextEncoderHandle
+from ..wires.handles import ComponentHandle, FileRef, LoraRef, TextEncoderHandle
 
 
-def text_encoder_handle(gemma: FileRef, parts: Sequence[ComponentHandle]) -> TextEncoderHandle:
+def check_text_encoder(gemma: FileRef, loras: Sequence[LoraRef]) -> str:
+    """Judge Gemma and its LoRAs from headers alone; what should be said of the LoRAs, ``""`` for nothing.
+
+    Raises ValueError when they do not fit one another.
+    """
+    files = open_gemma(gemma.path)
+    fusion = match_loras(files, [LoraPathStrengthAndSDOps(lora.file.path, lora.strength) for lora in loras])
+    unmatched = {} if fusion is None else {report.path: report.unmatched for report in fusion.reports}
+    return " ".join(
+        f"{len(keys)} tensors in {Path(path).name} have no place in this text encoder, so they are unused: {keys[0]}, …"
+        for path, keys in unmatched.items()
+        if keys
+    )
+
+
+def text_encoder_handle(
+    gemma: FileRef, parts: Sequence[ComponentHandle], loras: tuple[LoraRef, ...] = ()
+) -> TextEncoderHandle:
     """Join Gemma with the projection and the connectors, judged from headers alone.
 
     LTX-2 and LTX-2.3 have both in the combined checkpoint; LTX-2.5 has the connectors in the transformer file and the
@@ -45,7 +64,7 @@ def text_encoder_handle(gemma: FileRef, parts: Sequence[ComponentHandle]) -> Tex
                 "projection file of a split LTX-2.3 set to more_text_projection."
             )
         more.append(gemma)
-    handle = TextEncoderHandle(gemma=gemma, projection=parts[0], more=tuple(more))
+    handle = TextEncoderHandle(gemma=gemma, projection=parts[0], more=tuple(more), loras=loras)
     shapes = open_checkpoint(handle.projection_paths).shapes
     check_projection_fits(
         encoder.config, next(shape[1] for key, shape in shapes.items() if key.endswith("aggregate_embed.weight"))

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ...ltx_core_impl.text_encoders.gemma import open_gemma
 from .. import host
 from ..loading import components
-from ..loading.text_files import text_encoder_handle
+from ..loading.loaders import LORA_FOLDERS, chosen_lora, noted, strength_input
+from ..loading.text_files import check_text_encoder, text_encoder_handle
 from ..wires import sockets
 from ..wires.checks import check_widgets, message_or_true, require_handle, require_text_encoder
+from ..wires.handles import FileRef, LoraRef
 from ..wires.inputs import device_input
 
 CATEGORY = "LTX-2/text"
@@ -47,33 +48,56 @@ class LTX2TextEncoderLoader(io.ComfyNode):
                     tooltip="Only for repacked LTX-2.3 sets whose connectors and projection lie in two files: the "
                     "other one, from 'LTX-2 Load Components'.",
                 ),
+                io.Combo.Input(
+                    "lora",
+                    options=host.file_options(*LORA_FOLDERS, optional=True),
+                    default=host.NONE,
+                    optional=True,
+                    tooltip="LoRA of the text encoder in models/loras. LoRAs of the model go into 'LTX-2 Load LoRA'.",
+                ),
+                strength_input("lora_strength", optional=True),
                 device_input(host.device_options()),
             ],
             outputs=[sockets.TextEncoder.Output(display_name="text_encoder", tooltip="For 'LTX-2 Text Encode'.")],
         )
 
     @classmethod
-    def validate_inputs(cls, text_encoder) -> bool | str:
-        return message_or_true(lambda: text_encoder is None or cls._open(text_encoder))
+    def validate_inputs(cls, text_encoder, lora=host.NONE, lora_strength=1.0) -> bool | str:
+        if None in (text_encoder, lora, lora_strength):
+            return True
+        return message_or_true(lambda: cls._gemma(text_encoder, lora, lora_strength))
 
     @staticmethod
-    def _open(name: str):
-        return open_gemma(host.find_text_encoder(name, "text_encoder").path)
+    def _gemma(text_encoder: str, lora: str, lora_strength: float) -> tuple[FileRef, tuple[LoraRef, ...], str]:
+        """Gemma, its LoRAs, and what should be said of them; judged from headers."""
+        gemma = host.find_text_encoder(text_encoder, "text_encoder")
+        chosen = chosen_lora(lora, lora_strength, "lora")
+        loras = () if chosen is None else (chosen,)
+        return gemma, loras, check_text_encoder(gemma, loras)
 
     @classmethod
-    def fingerprint_inputs(cls, text_encoder, **_) -> str:
-        return repr(host.find_text_encoder(text_encoder, "text_encoder"))
+    def fingerprint_inputs(cls, text_encoder, lora=host.NONE, lora_strength=1.0, **_) -> str:
+        chosen = chosen_lora(lora, lora_strength, "lora")
+        gemma = host.find_text_encoder(text_encoder, "text_encoder")
+        return repr(gemma if chosen is None else (gemma, chosen))
 
     @classmethod
     def execute(
-        cls, text_encoder, text_projection, more_text_projection=None, device=host.DEFAULT_DEVICE
+        cls,
+        text_encoder,
+        text_projection,
+        more_text_projection=None,
+        lora=host.NONE,
+        lora_strength=1.0,
+        device=host.DEFAULT_DEVICE,
     ) -> io.NodeOutput:
         check_widgets(cls, device=device)
         parts = [require_handle(text_projection, "text_projection", "text_projection")]
         if more_text_projection is not None:
             parts.append(require_handle(more_text_projection, "text_projection", "more_text_projection"))
-        gemma = host.find_text_encoder(text_encoder, "text_encoder")
-        return io.NodeOutput(host.intern(replace(text_encoder_handle(gemma, parts), device=device)))
+        gemma, loras, note = cls._gemma(text_encoder, lora, lora_strength)
+        handle = replace(text_encoder_handle(gemma, parts, loras), device=device)
+        return noted([host.intern(handle)], note)
 
 
 class LTX2TextEncode(io.ComfyNode):

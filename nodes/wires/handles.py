@@ -76,12 +76,13 @@ class ModelHandle(ComponentHandle):
 class TextEncoderHandle:
     """A Gemma (folder or file) together with the checkpoint's projection and connectors.
 
-    Where these lie in several files, ``projection`` is of the first, which describes the model.
+    Where these lie in several files, ``projection`` is of the first, which describes the model. ``loras`` change Gemma.
     """
 
     gemma: FileRef
     projection: ComponentHandle
     more: tuple[FileRef, ...] = ()
+    loras: tuple[LoraRef, ...] = ()
     device: str = "default"
 
     @property

@@ -1,11 +1,15 @@
-"""Which parts may be combined. Only what the headers say for certain is refused: versions share many shapes."""
+"""Which parts may be combined. Only what the headers say for certain is refused: versions share many shapes.
+
+A LoRA is refused for its shapes alone, by the loader: people use LoRAs of one version on the next every day.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ...ltx_core_impl.loader.checkpoint import Checkpoint
-from ...ltx_core_impl.loader.lora_file import LoraFile
+from ...ltx_core_impl.loader.errors import VersionError
+from ...ltx_core_impl.loader.lora_file import LoraFile, LoraReport
 from ...ltx_core_impl.loader.version import possible_versions, version_from_metadata, version_from_name
 from .checks import InputError
 from .handles import ComponentHandle, Context, LoraRef, describe
@@ -48,14 +52,21 @@ def check_context_fits(context: Context, handle: ComponentHandle, input_name: st
         )
 
 
-def check_lora_fits(lora: LoraFile, ref: LoraRef, model: ComponentHandle) -> None:
-    """A LoRA must not be made for another version. Its shapes alone rarely tell: metadata and published names do."""
+def lora_note(lora: LoraFile, ref: LoraRef, report: LoraReport, model: ComponentHandle) -> str:
+    """What the user should know of a LoRA that fits the model's shapes; ``""`` when all is as it should be."""
+    notes = []
     versions = lora_versions(lora)
     if _differ(versions, model.versions):
-        raise InputError(
-            f"{ref.file.name} is a LoRA for {_named(versions)}; {model.file.name} is {_named(model.versions)}. "
-            f"Choose a LoRA that was made for {_named(model.versions)}."
+        notes.append(
+            f"{ref.file.name} seems to be made for {_named(versions)}; {model.file.name} is {_named(model.versions)}. "
+            "Its shapes fit, so it is used."
         )
+    if report.unmatched:
+        notes.append(
+            f"{len(report.unmatched)} of {len(lora.checkpoint.shapes)} tensors in {ref.file.name} have no place in "
+            f"this model and are not used, first {report.unmatched[0]}."
+        )
+    return " ".join(notes)
 
 
 def lora_versions(lora: LoraFile) -> tuple[str, ...]:
@@ -65,8 +76,13 @@ def lora_versions(lora: LoraFile) -> tuple[str, ...]:
         changed = {}
         for module, pair in lora.pairs.items():
             down, up = lora.shapes_of(pair)
+            if not down or not up:
+                continue
             changed[f"{module}.weight"] = (up[0], down[-1])
-        allowed = possible_versions(changed, complete=False)
+        try:
+            allowed = possible_versions(changed, complete=False)
+        except VersionError:  # of no known model: whether it fits is for the shapes to say
+            allowed = frozenset()
         named = version_from_name(lora.checkpoint.path.name)
         if named is None or (allowed and named not in allowed):
             return tuple(sorted(version.value for version in allowed))

@@ -56,7 +56,7 @@ PIXELS = VideoPixelShape(batch=1, frames=17, height=64, width=64, fps=25.0)
 SEED = 7
 
 RELEASED = {
-    "LTX2TextEncoderLoader": "text_encoder text_projection more_text_projection",
+    "LTX2TextEncoderLoader": "text_encoder text_projection more_text_projection lora lora_strength",
     "LTX2VideoVAEDecode": "video_latent video_vae tile_size tile_overlap temporal_size temporal_overlap noise_seed "
     "auto_tiles steps",
     "LTX2DurationPredictor": "duration_head context frame_rate min_seconds max_seconds",
@@ -487,18 +487,29 @@ def test_the_encoders_own_projection_is_not_enough(run: Run) -> None:
 @pytest.mark.parametrize(
     ("checkpoint", "lora", "words"),
     [
-        (TRANSFORMER, "ltx-2.3-tiny-lora-a.safetensors", ["LoRA for LTX-2.3", "is LTX-2.5", "Choose a LoRA"]),
-        (TRANSFORMER, "ltx-2.0-tiny-lora-a.safetensors", ["LoRA for LTX-2;", "is LTX-2.5"]),
-        ("ltx-2.3-tiny.safetensors", DISTILLED_LORA, ["LoRA for LTX-2.5", "is LTX-2.3"]),
+        (TRANSFORMER, "ltx-2.3-tiny-lora-a.safetensors", ["made for LTX-2.3", "is LTX-2.5", "Its shapes fit"]),
+        (TRANSFORMER, "ltx-2.0-tiny-lora-a.safetensors", ["made for LTX-2;", "is LTX-2.5"]),
+        ("ltx-2.3-tiny.safetensors", DISTILLED_LORA, ["made for LTX-2.5", "is LTX-2.3"]),
     ],
 )
-def test_loras_of_another_model_are_refused(run: Run, nodes: Any, checkpoint: str, lora: str, words: list[str]) -> None:
-    with pytest.raises(ValueError) as queued:
-        nodes["LTX2CheckpointLoader"].validate_inputs(checkpoint, "auto", "none", lora, 1.0)
-    with pytest.raises(ValueError) as refusal:
-        run("LTX2LoraLoader", model=model(run, checkpoint), lora=lora, strength=0.5)
-    for message in (str(queued.value), str(refusal.value)):
-        assert [word for word in words if word not in message] == [], message
+def test_loras_of_another_version_are_used_and_said(
+    nodes: Any, run: Run, caplog: pytest.LogCaptureFixture, checkpoint: str, lora: str, words: list[str]
+) -> None:
+    loader = nodes["LTX2CheckpointLoader"]
+    assert loader.validate_inputs(checkpoint, "auto", "none", lora, 1.0) is True
+    chosen = loader.execute(checkpoint, "auto", "none", lora, 1.0)
+    chained = nodes["LTX2LoraLoader"].execute(model(run, checkpoint), lora, 0.5)
+    for output in (chosen, chained):
+        assert [one.file.name for one in output.args[0].loras] == [lora]
+        [text] = output.ui.as_dict()["text"]
+        assert [word for word in words if word not in text] == [], text
+        assert text in caplog.text
+    off = nodes["LTX2LoraLoader"].execute(model(run, checkpoint), lora, 0.0)
+    assert off.ui is None
+
+
+def test_a_lora_of_the_same_version_says_nothing(nodes: Any, run: Run) -> None:
+    assert nodes["LTX2LoraLoader"].execute(model(run), DISTILLED_LORA, 1.0).ui is None
 
 
 def test_vaes_and_upscalers_of_another_model_are_refused(run: Run) -> None:

@@ -1,5 +1,6 @@
 """Prompts to contexts: tokenizer, Gemma 3 or 4, feature extractors, connectors, prompt enhancement (spec 05)."""
 
+from .adapters import match_loras
 from .compatibility import TextEncoderMismatchError, check_gemma_version, check_projection_fits
 from .config import GemmaConfig, TextEncoderFileError
 from .configurator import (
@@ -51,5 +52,6 @@ __all__ = [
     "enhance_prompt",
     "load_gemma",
     "load_text_encoder",
+    "match_loras",
     "open_gemma",
 ]

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ...loader.lora_file import LoraPathStrengthAndSDOps
+from .adapters import GemmaDeltas, match_loras
 from .compatibility import check_projection_fits
 from .embeddings_processor import EmbeddingsProcessor, EmbeddingsProcessorOutput
 from .files import open_gemma
@@ -64,11 +66,17 @@ def load_text_encoder(
     max_length: int = DEFAULT_MAX_LENGTH,
     with_vision: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    loras: Sequence[LoraPathStrengthAndSDOps] = (),
 ) -> GemmaTextEncoder:
-    """Gemma and its tokenizer from a Hugging Face folder or a single file; see :func:`load_gemma` for errors."""
+    """Gemma and its tokenizer from a Hugging Face folder or a single file.
+
+    ``loras`` are added to its weights while they are read, in this order. See :func:`load_gemma` and
+    :func:`match_loras` for errors.
+    """
     files = open_gemma(path)
     tokenizer = LTXVGemmaTokenizer(files.tokenizer(), max_length=max_length)
-    gemma = load_gemma(files, dtype=dtype, device=device, with_vision=with_vision, progress=progress)
+    with GemmaDeltas(match_loras(files, loras), device) as deltas:
+        gemma = load_gemma(files, dtype=dtype, device=device, with_vision=with_vision, progress=progress, deltas=deltas)
     return GemmaTextEncoder(gemma, tokenizer, files.image_processor() if with_vision else None)
 
 

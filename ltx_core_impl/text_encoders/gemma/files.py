@@ -102,6 +102,10 @@ class GemmaFiles:
         """Whether prompts can be enhanced from an image."""
         return self.config.vision is not None
 
+    def logical_shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor once it is unpacked."""
+        return _logical_shape(self.tensors[name], self.tensors)
+
     def tokenizer(self) -> TokenizerFiles:
         """Find the tokenizer: inside the single file, else beside the weights.
 

@@ -10,12 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from ...loader.errors import MissingTensorsError, ShapeMismatchError
+from ...loader.fusion import delta_dtype, fuse_plain, fuse_scaled
 from ...loader.tensor_file import TensorFile
 from ...quantization.formats import ComfyQuant, packing_of
+from ...quantization.fp8 import dequantize
 from ...quantization.fp8_blocks import dequantize_blocks
 from ...quantization.int8 import dequantize_int8
 from ...quantization.mxfp8 import dequantize_mxfp8
+from ...quantization.nvfp4 import dequantize_nvfp4
 from ...quantization.packed import to_packed_linear
+from .adapters import GemmaDeltas
 from .config import GemmaConfig, TextEncoderFileError
 from .files import GemmaFiles, StoredTensor, stored_form
 from .hidden_states import accept_batches, all_hidden_states
@@ -65,6 +69,7 @@ def load_gemma(
     device: torch.device | str = "cpu",
     with_vision: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    deltas: GemmaDeltas | None = None,
 ) -> Gemma:
     """Build Gemma and read its weights.
 
@@ -74,6 +79,7 @@ def load_gemma(
             they are and are widened when used.
         with_vision: also read the vision tower, needed only to enhance prompts from images.
         progress: called with (tensors done, tensors in all) after every tensor; it may raise to stop.
+        deltas: LoRA changes, added while reading. Changed fp8 layers stay fp8, changed 4-bit and int8 ones are widened.
 
     Raises:
         MissingTensorsError, ShapeMismatchError: tensors are missing or have another shape (both list them).
@@ -86,24 +92,33 @@ def load_gemma(
         )
     with torch.device("meta"):
         model = Gemma(files.config, with_vision=with_vision)
-        install_quantized_linears(model, files)
+        install_quantized_linears(model, files, keeps_wide=deltas.changes if deltas else None)
     model.requires_grad_(False)
     wanted = model.state_dict()
-    check_complete(files.path, wanted, files.tensors)
-    model.load_state_dict(read_tensors(wanted, files, dtype, device, progress), assign=True)
+    widened = {name for name in wanted if deltas and deltas.changes(name) and files.tensors[name].dtype == "U8"}
+    check_complete(files.path, {name: value for name, value in wanted.items() if name not in widened}, files.tensors)
+    model.load_state_dict(read_tensors(wanted, files, dtype, device, progress, deltas), assign=True)
     fill_buffers(model, device)
     return model.requires_grad_(False).eval()
 
 
-def install_quantized_linears(model: nn.Module, files: GemmaFiles) -> None:
-    """Replace every ``nn.Linear`` whose stored weight is fp8, mxfp8, nvfp4 or int8 by the layer that keeps it so."""
+def install_quantized_linears(
+    model: nn.Module, files: GemmaFiles, keeps_wide: Callable[[str], bool] | None = None
+) -> None:
+    """Replace every ``nn.Linear`` whose stored weight is fp8, mxfp8, nvfp4 or int8 by the layer that keeps it so.
+
+    ``keeps_wide``: whether a weight, by name, must stay wide unless it is fp8 with one scale or none.
+    """
     tensors = files.tensors
     for name, module in list(model.named_modules()):
         entry = tensors.get(f"{name}.weight")
         if not isinstance(module, nn.Linear) or entry is None:
             continue
+        packing = packing_of(stored_form(name, tensors), entry.described) if entry.dtype in _FP8 else None
+        is_simple = entry.dtype in _FP8 and packing is None
+        if keeps_wide is not None and keeps_wide(f"{name}.weight") and not is_simple:
+            continue
         if entry.dtype in _FP8:
-            packing = packing_of(stored_form(name, tensors), entry.described)
             if packing is not None:
                 scale = tensors[f"{name}.weight_scale"].described
                 packed = to_packed_linear(module, packing)
@@ -153,19 +168,24 @@ def read_tensors(
     dtype: torch.dtype,
     device: torch.device | str,
     progress: Callable[[int, int], None] | None = None,
+    deltas: GemmaDeltas | None = None,
 ) -> dict[str, Tensor]:
     """Read the wanted tensors, file by file, onto ``device``; wide floats are converted to ``dtype``."""
     tensors = files.tensors
     by_file: dict[Path, list[str]] = defaultdict(list)
     for name in wanted:
         by_file[tensors[name].file.path].append(name)
-    loaded = {}
+    loaded, new_scales = {}, {}
     for names in by_file.values():
         with TensorFile(tensors[names[0]].file) as source:
             for name in names:
                 keep = wanted[name].dtype in _KEPT or "weight_scale" in name
-                stored = source.read(tensors[name].key, device).reshape(wanted[name].shape)
+                stored = source.read(tensors[name].key, device)
                 scale = tensors.get(f"{name}_scale")
+                if tensors[name].shape != files.logical_shape(name) and not keep:  # 4 bits that a LoRA changes
+                    scales = (source.read(tensors[name + suffix].key, device) for suffix in ("_scale", "_scale_2"))
+                    stored, scale = dequantize_nvfp4(stored, *scales, tuple(wanted[name].shape), dtype), None
+                stored = stored.reshape(wanted[name].shape)
                 if keep:
                     loaded[name] = _reinterpreted(stored, wanted[name].dtype)
                 elif scale is not None:  # a quantised embedding
@@ -173,9 +193,21 @@ def read_tensors(
                     loaded[name] = _widened(stored, source.read(scale.key, device), dtype, described)
                 else:
                     loaded[name] = stored.to(dtype)
+                if deltas and deltas.changes(name):
+                    scale_tensor = source.read(scale.key, device) if keep and scale is not None else None
+                    loaded[name], new_scales[f"{name}_scale"] = _fused(name, loaded[name], scale_tensor, deltas)
                 if progress:
                     progress(len(loaded), len(wanted))
-    return loaded
+    return loaded | {name: scale for name, scale in new_scales.items() if scale is not None}
+
+
+def _fused(name: str, weight: Tensor, scale: Tensor | None, deltas: GemmaDeltas) -> tuple[Tensor, Tensor | None]:
+    """A weight with its LoRA changes, and its new scale where it has one."""
+    if scale is None:
+        delta = deltas(name, delta_dtype(weight.dtype), lambda: weight)
+        return fuse_plain(weight, delta, weight.dtype), None
+    delta = deltas(name, torch.bfloat16, lambda: dequantize(weight, scale, torch.float32))
+    return fuse_scaled(weight, scale, delta)
 
 
 def _widened(stored: Tensor, scale: Tensor, dtype: torch.dtype, described: ComfyQuant | None) -> Tensor:
