@@ -100,6 +100,14 @@ def test_fp8_layers_stay_fp8(tmp_path: Path, scaled: bool) -> None:
     torch.testing.assert_close(result, expected, rtol=2**-3, atol=2**-8 * expected.abs().max().item())
 
 
+def test_fp8_layers_with_a_scale_per_row_are_widened(tmp_path: Path) -> None:
+    codes = torch.randn(OUT, IN, generator=torch.Generator().manual_seed(6)).to(torch.float8_e4m3fn)
+    scale = torch.linspace(0.5, 2.0, OUT).unsqueeze(1)
+    parts = {"weight": codes, "weight_scale": scale}
+    path = single_file(tmp_path, comfy_tensors() | {f"model.{LAYER}.{leaf}": value for leaf, value in parts.items()})
+    torch.testing.assert_close(weight_of(with_lora(path, tmp_path, pair(LAYER))), codes.float() * scale + UP @ DOWN)
+
+
 def test_packed_layers_are_widened(tmp_path: Path) -> None:
     random = torch.Generator().manual_seed(5)
     int8 = torch.randint(-127, 128, (OUT, IN), generator=random, dtype=torch.int8)
