@@ -25,7 +25,8 @@ from .folders import (
     text_encoder_options,
 )
 from .gguf_files import with_gguf_files
-from .memory import ComponentPatcher, intern, loaded
+from .memory import intern, loaded
+from .patcher import ComponentPatcher
 from .progress import Progress, check_interrupt, interruptible
 
 __all__ = [

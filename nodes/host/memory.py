@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 
 import comfy.model_management as mm
 import torch
-from comfy.model_patcher import ModelPatcher
 from torch import nn
 
-from ...ltx_core_impl.loader.streaming import BlockStreamer, smallest_budget
+from .patcher import ComponentPatcher
 from .progress import Progress, interruptible
 
 H = TypeVar("H")
@@ -30,75 +29,8 @@ def intern(handle: H) -> H:
     return living
 
 
-class ComponentPatcher(ModelPatcher):
-    """One of our modules under ComfyUI's memory manager: resident as a whole, or streamed block by block.
-
-    Plain PyTorch modules cannot be offloaded layer by layer the way ComfyUI's own layer classes are, so loading and
-    unloading are replaced; patches and hooks of the base class are not used.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        blocks: nn.ModuleList | None,
-        load_device: torch.device,
-        offload_device: torch.device,
-        at: torch.device,
-    ) -> None:
-        super().__init__(model, load_device=load_device, offload_device=offload_device)
-        self._blocks = blocks
-        self._streamer: BlockStreamer | None = None
-        self._settle(at)
-
-    def _settle(self, device: torch.device) -> None:
-        self.model.device = device
-        self.model.model_loaded_weight_memory = self.model_size() if device == self.load_device else 0
-
-    def _stop_streaming(self) -> None:
-        if self._streamer is not None:
-            self._streamer.detach()
-            self._streamer = None
-
-    def partially_load(self, device_to: torch.device, extra_memory: float = 0, **_: Any) -> int:
-        """Bring as much as ``extra_memory`` more bytes allow to the device; returns the bytes that moved."""
-        before = self.loaded_size()
-        if before >= self.model_size():
-            return 0
-        budget = before + extra_memory
-        self._stop_streaming()
-        if budget < self.model_size() and self._blocks is not None:
-            least = smallest_budget(self.model, self._blocks)
-            self._streamer = BlockStreamer(self.model, self._blocks, device_to, budget=max(int(budget), least))
-            self.model.device = device_to
-            self.model.model_loaded_weight_memory = self._streamer.plan.peak_bytes
-        else:
-            self.model.to(device_to)
-            self._settle(device_to)
-        return self.loaded_size() - before
-
-    def partially_unload(self, device_to: torch.device, memory_to_free: float = 0, **_: Any) -> int:
-        """Give back at least ``memory_to_free`` bytes if streaming can; returns the bytes freed."""
-        before = self.loaded_size()
-        if self._blocks is None:
-            return 0
-        self._stop_streaming()
-        self.model.to(device_to)
-        self._settle(device_to)
-        if before > memory_to_free:
-            self.partially_load(self.load_device, before - memory_to_free)
-        return before - self.loaded_size()
-
-    def detach(self, unpatch_all: bool = True) -> nn.Module:
-        """Leave the device."""
-        self._stop_streaming()
-        if self.load_device != self.offload_device:
-            self.model.to(self.offload_device)
-            self._settle(self.offload_device)
-        return self.model
-
-    def __del__(self) -> None:
-        # The base class moves a dying model to the CPU; ours simply goes.
-        self._stop_streaming()
+_in_use: list[ComponentPatcher] = []
+"""Models inside a ``with`` block of :func:`loaded`, which another one's loading must not take away."""
 
 
 @contextmanager
@@ -129,9 +61,14 @@ def loaded(
             module, blocks and blocks(module), load_device=load_device, offload_device=offload_device, at=home
         )
         patchers[part] = patcher
-    mm.load_models_gpu([patcher], memory_required=working_memory)
-    with interruptible(patcher.model) as module:
-        yield module
+    patcher.working_memory = working_memory
+    mm.load_models_gpu([patcher, *_in_use], memory_required=working_memory)
+    _in_use.append(patcher)
+    try:
+        with interruptible(patcher.model) as module:
+            yield module
+    finally:
+        _in_use.remove(patcher)
 
 
 def _first_home(size: int, working_memory: int, load: torch.device, offload: torch.device) -> torch.device:
@@ -139,5 +76,5 @@ def _first_home(size: int, working_memory: int, load: torch.device, offload: tor
     if load == offload:
         return load
     needed = int(size * 1.1) + max(working_memory, int(mm.minimum_inference_memory()))
-    mm.free_memory(needed, load)
+    mm.free_memory(needed, load, keep_loaded=[loaded for loaded in mm.current_loaded_models if loaded.model in _in_use])
     return load if mm.get_free_memory(load) > needed else offload

@@ -8,7 +8,7 @@ from torch import nn
 
 from ltx_core_impl.loader import SingleGPUModelBuilder
 from ltx_core_impl.loader.block_buffer import block_bytes
-from ltx_core_impl.loader.streaming import BlockStreamer, plan_streaming, smallest_budget
+from ltx_core_impl.loader.streaming import BlockStreamer, plan_streaming, resident_order, smallest_budget
 from ltx_core_impl.model.transformer import LTXModelConfigurator, X0Model
 from ltx_core_impl.quantization import QuantizationPolicy
 from tests.conftest import GOLDEN
@@ -57,6 +57,47 @@ def test_the_budget_decides_how_many_blocks_stay() -> None:
     assert plan_streaming(model, model.blocks, least).resident_blocks == 0
     assert plan_streaming(model, model.blocks, least + 2 * one + 1).resident_blocks == 2
     assert plan_streaming(model, model.blocks, block_bytes(model)).resident_blocks == 6
+
+
+def test_the_blocks_that_stay_are_spread_over_the_model() -> None:
+    assert sorted(resident_order(48)[:24]) == list(range(0, 48, 2))
+    for count in (0, 1, 2, 7, 48):
+        order = resident_order(count)
+        assert sorted(order) == list(range(count))
+        for staying in range(1, count):
+            visiting = sorted(order[staying:])
+            runs = [sum(1 for other in visiting if first <= other < first + 3) for first in visiting]
+            assert staying < count / 2 or max(runs) <= 2, "three blocks in a row visit though half of them stay"
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_resizing_moves_only_the_difference_and_keeps_the_numbers(inference: bool) -> None:
+    model, x = stack([16, 8, 32, 16, 4]), torch.randn(3, 8)
+    expected = model(x)
+    least, whole = smallest_budget(model, model.blocks), block_bytes(model)
+    with torch.inference_mode(inference):
+        streamer = BlockStreamer(model, model.blocks, "cpu:0", least)
+        for budget in (whole, least, whole - 1, (least + whole) // 2, least, whole):
+            before = streamer.bytes_on_device
+            assert streamer.resize(budget) == streamer.bytes_on_device - before
+            assert streamer.bytes_on_device == streamer.plan.peak_bytes <= budget
+            assert streamer.resize(budget) == 0
+            for _ in range(2):
+                assert torch.equal(model(x), expected)
+    with pytest.raises(ValueError, match="at least"):
+        streamer.resize(least - 1)
+    assert streamer.bytes_on_device == whole
+    streamer.detach()
+    assert streamer.bytes_on_device == 0
+    assert torch.equal(model(x), expected)
+
+
+def test_shared_weights_stay_shared() -> None:
+    model = stack([16, 16])
+    model.register_parameter("twin", model.first.weight)
+    with BlockStreamer(model, model.blocks, "cpu:0", smallest_budget(model, model.blocks)):
+        assert model.twin is model.first.weight
+    assert model.twin is model.first.weight
 
 
 def test_a_budget_that_is_too_small_is_refused_with_the_need() -> None:
