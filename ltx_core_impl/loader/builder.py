@@ -37,8 +37,9 @@ Progress = Callable[[int, int], None]
 class SingleGPUModelBuilder:
     """A recipe for one model; every method that changes it returns a changed copy.
 
-    Tensors are read one by one straight to the device, with LoRAs fused and weights cast or quantised on the way, so
-    that loading needs hardly more memory than the finished model.
+    Tensors are read by several threads straight to the device, with LoRAs fused and weights cast or quantised there on
+    the way, so that loading needs hardly more memory than the finished model. What is cast or quantised for the CPU
+    passes through the GPU if there is one.
 
     Attributes:
         model_class_configurator: builds the model from the config; its ``component`` selects the tensors.
@@ -144,21 +145,25 @@ class SingleGPUModelBuilder:
             report(entry)
         modules = dict(plan.model.named_modules())
 
+        work_device = work_device_of(device)
+        alone = {step.source.name for step in plan.steps if not step.auxiliary and step.gate is None}
+
         def keeps(source: Source) -> bool:
             as_stored = dtype in (None, source.stored.dtype) and not self.module_ops
+            if device != work_device and source.name not in alone:
+                return False  # what is computed with is together on one device
             changed = fusion.changes(source.name.rpartition(".")[0]) or fusion.changes(source.name)
             return device.type == "cpu" and as_stored and not changed
 
-        work_device = torch.device("cuda") if device.type == "cpu" and torch.cuda.is_available() else device
         with ExitStack() as stack:
-            reader = stack.enter_context(self._reader(plan.rules, device, keeps))
+            reader = stack.enter_context(self._reader(plan, device, work_device, keeps))
             stack.enter_context(fusion)
 
             def deltas(name: str, delta_dtype: torch.dtype, weight: Callable[[], torch.Tensor]) -> torch.Tensor | None:
                 delta = fusion.delta(name, delta_dtype, work_device, self.lora_load_device, weight)
-                return None if delta is None else delta.to(device)
+                return None if delta is None else delta.to(reader.device)
 
-            materializer = Materializer(reader, dtype, deltas, fusion.changes)
+            materializer = Materializer(reader, device, dtype, deltas, fusion.changes)
             for done, step in enumerate(plan.steps, start=1):
                 materializer.fill(modules[step.module_name], step)
                 if progress:
@@ -186,11 +191,11 @@ class SingleGPUModelBuilder:
         return LoadPlan(checkpoint, rules, model, steps)
 
     def _reader(
-        self, rules: KeyRules, device: torch.device, keeps: Callable[[Source], bool]
+        self, plan: LoadPlan, device: torch.device, work_device: torch.device, keeps: Callable[[Source], bool]
     ) -> SourceReader | CachedReader:
         if isinstance(self.registry, DummyRegistry) and type(self.model_loader) is SafetensorsModelStateDictLoader:
-            return SourceReader(rules, device, keeps)
-        return CachedReader(self.load_sd(resolve_files(self.model_path), self.registry, device, rules), device)
+            return SourceReader(plan.rules, work_device, keeps, [step.source for step in plan.steps])
+        return CachedReader(self.load_sd(resolve_files(self.model_path), self.registry, device, plan.rules), device)
 
     def _match_loras(self, plan: LoadPlan) -> LoraFusion:
         """LoRAs of strength exactly 0 change nothing and are not even opened."""
@@ -205,6 +210,11 @@ class SingleGPUModelBuilder:
         for lora, _ in loras:
             _warn_of_other_version(lora, plan.checkpoint)
         return LoraFusion(loras, tensors)
+
+
+def work_device_of(device: torch.device) -> torch.device:
+    """Where weights for ``device`` are fused, cast and quantised: a GPU if there is one."""
+    return torch.device("cuda") if device.type == "cpu" and torch.cuda.is_available() else device
 
 
 def _warn_of_other_version(lora: LoraFile, checkpoint: Checkpoint) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -26,8 +26,10 @@ from ..quantization.linear import CastLinear, ScaledLinear
 from ..quantization.mxfp8 import dequantize_mxfp8
 from ..quantization.nvfp4 import dequantize_nvfp4
 from ..quantization.packed import PackedLinear, to_unpacked_linear
+from .dtypes import BYTES
 from .errors import UnsupportedFormatError
 from .fusion import delta_dtype, fuse_plain, fuse_scaled
+from .parallel_read import ParallelReader
 from .plan import KeyRules, Source, Step
 from .state_dict import StateDict
 from .tensor_file import TensorFile
@@ -40,11 +42,21 @@ dtype of the change, and what gives the tensor without LoRAs, dequantised."""
 class SourceReader:
     """Reads planned tensors from their files, each opened once; a context manager."""
 
-    def __init__(self, rules: KeyRules, device: torch.device, keeps: Callable[[Source], bool]) -> None:
-        """``keeps`` tells whether the model will hold a tensor as the file does; such a tensor may stay mapped."""
-        self._rules, self._device, self._keeps = rules, device, keeps
+    def __init__(
+        self, rules: KeyRules, device: torch.device, keeps: Callable[[Source], bool], order: Iterable[Source] = ()
+    ) -> None:
+        """Prepare to read.
+
+        Args:
+            device: where tensors are read to.
+            keeps: tells whether the model will hold a tensor on the CPU as the file does; such a tensor stays mapped.
+            order: what will be read, in this order.
+        """
+        self._rules, self.device, self._keeps = rules, device, keeps
         self._files: dict[int, TensorFile] = {}
         self._stack = ExitStack()
+        copied = ((source.header, source.key) for source in order if self._in_parallel(source))
+        self._copies = self._stack.enter_context(ParallelReader(device, copied))
 
     def __enter__(self) -> SourceReader:
         return self
@@ -53,15 +65,21 @@ class SourceReader:
         self._files.clear()
         self._stack.close()
 
+    def _in_parallel(self, source: Source) -> bool:
+        return source.header.tensors[source.key].dtype in BYTES and not self._keeps(source)
+
     def read(self, source: Source) -> Tensor:
         """The tensor on the device, after the key-value rules; a packed one as its bytes."""
+        if self._in_parallel(source):
+            value = self._copies.read(source.header, source.key)
+            return self._rules.apply_to_key_value(source.renamed, value)[source.part].new_value
         file = self._files.get(id(source.header))
         if file is None:
             file = self._files[id(source.header)] = self._stack.enter_context(TensorFile(source.header))
         if source.stored.packing:
-            return file.read_packed(source.key, self._device)
+            return file.read_packed(source.key, self.device)
         read = file.read if self._keeps(source) else file.read_copy
-        value = read(source.key, self._device)
+        value = read(source.key, "cpu" if self._keeps(source) else self.device)
         return self._rules.apply_to_key_value(source.renamed, value)[source.part].new_value
 
 
@@ -85,15 +103,17 @@ class CachedReader:
 
 @dataclass(frozen=True)
 class Materializer:
-    """Fills layers one tensor at a time.
+    """Fills layers one tensor at a time. What is computed is computed where the reader reads to.
 
     Attributes:
+        home: where the layers' tensors will be.
         dtype: dtype of every floating tensor that is not kept in fp8; None keeps the file's.
         deltas: the LoRA changes.
         changes: whether a module has any, without reading it.
     """
 
     reader: SourceReader | CachedReader
+    home: torch.device
     dtype: torch.dtype | None
     deltas: DeltaReader
     changes: Callable[[str], bool]
@@ -102,8 +122,10 @@ class Materializer:
         """Put the tensor of ``step`` into ``module``."""
         value = self._weight(module, step) if step.leaf == "weight" else self._other(module, step)
         if step.gate is not None:
-            rows = self._decoded(step.gate, torch.float32).float().view(-1, *[1] * (value.ndim - 1))
+            rows = self._decoded(step.gate, torch.float32).to(value.device).float()
+            rows = rows.view(-1, *[1] * (value.ndim - 1))
             value = (value.float() * rows).to(value.dtype)
+        value = value.to(self.home)
         if step.leaf in module._parameters:
             value = nn.Parameter(value, requires_grad=False)
         setattr(module, step.leaf, value)

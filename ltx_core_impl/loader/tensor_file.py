@@ -13,6 +13,25 @@ from .errors import HeaderError
 from .header import Header
 
 
+def read_into(target: torch.Tensor, header: Header, key: str, begin: int = 0) -> None:
+    """Fill ``target`` (contiguous bytes on the CPU) from byte ``begin`` of a tensor.
+
+    Raises:
+        HeaderError: the file cannot be read, or ends before.
+    """
+    try:
+        with open(header.path, "rb", buffering=0) as file:
+            file.seek(header.data_start + header.tensors[key].begin + begin)
+            room = memoryview(target.numpy())
+            while room:
+                count = file.readinto(room)
+                if not count:
+                    raise HeaderError(f"{header.path}: tensor {key!r} is cut off; download the file again")
+                room = room[count:]
+    except OSError as error:
+        raise HeaderError(f"{header.path}: tensor {key!r} cannot be read: {error}") from error
+
+
 class TensorFile:
     """An open file whose header has been checked; a context manager."""
 
@@ -56,15 +75,7 @@ class TensorFile:
         return self._filled(key, torch.empty(shape, dtype=torch.uint8)).to(device)
 
     def _filled(self, key: str, value: torch.Tensor) -> torch.Tensor:
-        entry = self.header.tensors[key]
-        with open(self.header.path, "rb", buffering=0) as file:
-            file.seek(self.header.data_start + entry.begin)
-            target = memoryview(value.view(-1).view(torch.uint8).numpy())
-            while target:
-                count = file.readinto(target)
-                if not count:
-                    raise HeaderError(f"{self.header.path}: tensor {key!r} is cut off; download the file again")
-                target = target[count:]
+        read_into(value.view(-1).view(torch.uint8), self.header, key)
         return value
 
     def read(self, key: str, device: torch.device | str = "cpu") -> torch.Tensor:

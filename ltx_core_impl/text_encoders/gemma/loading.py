@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from ...loader.errors import MissingTensorsError, ShapeMismatchError
 from ...loader.fusion import delta_dtype, fuse_plain, fuse_scaled
+from ...loader.parallel_read import ParallelReader
 from ...loader.tensor_file import TensorFile
 from ...quantization.formats import ComfyQuant, packing_of
 from ...quantization.fp8 import dequantize
@@ -177,24 +179,28 @@ def read_tensors(
         by_file[tensors[name].file.path].append(name)
     loaded, new_scales = {}, {}
     for names in by_file.values():
-        with TensorFile(tensors[names[0]].file) as source:
+        header = tensors[names[0]].file
+        order = [(header, tensors[name].key) for name in names]
+        with TensorFile(header) as source, ParallelReader(device, order) as copies:
+            # On the CPU tensors stay mapped; to another device they are read, without a page of them left behind.
+            read = source.read if torch.device(device).type == "cpu" else partial(copies.read, header)
             for name in names:
                 keep = wanted[name].dtype in _KEPT or "weight_scale" in name
-                stored = source.read(tensors[name].key, device)
+                stored = read(tensors[name].key)
                 scale = tensors.get(f"{name}_scale")
                 if tensors[name].shape != files.logical_shape(name) and not keep:  # 4 bits that a LoRA changes
-                    scales = (source.read(tensors[name + suffix].key, device) for suffix in ("_scale", "_scale_2"))
+                    scales = (read(tensors[name + suffix].key) for suffix in ("_scale", "_scale_2"))
                     stored, scale = dequantize_nvfp4(stored, *scales, tuple(wanted[name].shape), dtype), None
                 stored = stored.reshape(wanted[name].shape)
                 if keep:
                     loaded[name] = _reinterpreted(stored, wanted[name].dtype)
                 elif scale is not None:  # a quantised embedding
                     described = files.quantization.get(name.removesuffix(".weight"))
-                    loaded[name] = _widened(stored, source.read(scale.key, device), dtype, described)
+                    loaded[name] = _widened(stored, read(scale.key), dtype, described)
                 else:
                     loaded[name] = stored.to(dtype)
                 if deltas and deltas.changes(name):
-                    scale_tensor = source.read(scale.key, device) if keep and scale is not None else None
+                    scale_tensor = read(scale.key) if keep and scale is not None else None
                     loaded[name], new_scales[f"{name}_scale"] = _fused(name, loaded[name], scale_tensor, deltas)
                 if progress:
                     progress(len(loaded), len(wanted))
