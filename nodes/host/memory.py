@@ -56,7 +56,7 @@ def loaded(
     patcher = patchers.get(part)
     if patcher is None:
         home = _first_home(size, working_memory, load_device, offload_device)
-        module = build(home, Progress(1)).requires_grad_(False).eval()
+        module, home = _built(build, home, offload_device)
         patcher = ComponentPatcher(
             module, blocks and blocks(module), load_device=load_device, offload_device=offload_device, at=home
         )
@@ -69,6 +69,22 @@ def loaded(
             yield module
     finally:
         _in_use.remove(patcher)
+
+
+def _built(
+    build: Callable[[torch.device, Progress], nn.Module], home: torch.device, offload: torch.device
+) -> tuple[nn.Module, torch.device]:
+    """The module and where it is: on the offload device where the card has less room than ComfyUI thought."""
+    try:
+        module = build(home, Progress(1))
+    except torch.cuda.OutOfMemoryError:
+        if home == offload:
+            raise
+        module = None  # built again below: here the error would still hold what was read so far
+    if module is None:
+        mm.soft_empty_cache()
+        module, home = build(offload, Progress(1)), offload
+    return module.requires_grad_(False).eval(), home
 
 
 def _first_home(size: int, working_memory: int, load: torch.device, offload: torch.device) -> torch.device:

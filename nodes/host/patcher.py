@@ -101,7 +101,9 @@ class ComponentPatcher(ModelPatcher):
 
     def _fit(self, budget: float) -> None:
         """Resize; with less where the device turns out to have less than ComfyUI thought."""
-        keep = mm.get_free_memory(self.offload_device) > self.model_size()
+        # A home on the host makes leaving the card free. It is given up where it is in the way, or the same memory.
+        shared = mm.vram_state == mm.VRAMState.SHARED
+        keep = not shared and mm.get_free_memory(self.offload_device) > self.model_size()
         while True:
             try:
                 self._place.resize(budget, keep_homes=keep, between=check_interrupt)

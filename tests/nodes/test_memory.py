@@ -365,6 +365,24 @@ def test_a_model_in_use_is_not_taken_away_by_the_next_one(card: Card, mm: Module
         assert inside == [3 * ONE, 3 * ONE]
 
 
+def test_a_card_that_is_full_while_reading_gets_the_model_from_the_host(card: Card) -> None:
+    host = sys.modules["ltx2_pack.nodes.host"]
+    handles = sys.modules["ltx2_pack.nodes.wires.handles"]
+    ref = handles.FileRef(path="file", size=1, mtime_ns=1)
+    handle = host.intern(handles.ComponentHandle(component="vocoder", file=ref, version="2.3", config="{}"))
+    card.total, homes = 20 * ONE, []
+
+    def build(home: torch.device, progress: Any) -> nn.Module:
+        homes.append(home)
+        if home == CARD:
+            raise torch.cuda.OutOfMemoryError("full")
+        return Stack()
+
+    with host.loaded(handle, "part", build, size=9 * ONE, load_device=CARD, offload_device=CPU) as model:
+        assert isinstance(model, Stack)
+    assert homes == [CARD, CPU]
+
+
 def test_what_comfyui_asks_of_a_patcher_is_answered(card: Card) -> None:
     card.total = 7 * ONE
     model = Stack()
