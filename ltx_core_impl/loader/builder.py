@@ -39,7 +39,7 @@ class SingleGPUModelBuilder:
 
     Tensors are read by several threads straight to the device, with LoRAs fused and weights cast or quantised there on
     the way, so that loading needs hardly more memory than the finished model. What is cast or quantised for the CPU
-    passes through the GPU if there is one.
+    may pass through a GPU.
 
     Attributes:
         model_class_configurator: builds the model from the config; its ``component`` selects the tensors.
@@ -124,6 +124,7 @@ class SingleGPUModelBuilder:
         *,
         progress: Progress | None = None,
         report: Callable[[LoraReport], None] | None = None,
+        work_device: torch.device | str | None = None,
     ) -> nn.Module:
         """The model with its weights, in eval mode.
 
@@ -132,6 +133,7 @@ class SingleGPUModelBuilder:
             dtype: dtype of all floating tensors except fp8 weights and their scales; None keeps the file's.
             progress: called after every tensor; an exception it raises ends the build.
             report: called once for each fused LoRA.
+            work_device: where weights for the CPU are fused, cast and quantised; CUDA where available when None.
 
         Raises:
             CheckpointNotFoundError, HeaderError, ConfigError: the files are not what they should be.
@@ -145,7 +147,7 @@ class SingleGPUModelBuilder:
             report(entry)
         modules = dict(plan.model.named_modules())
 
-        work_device = work_device_of(device)
+        work_device = _work_device(device, work_device)
         alone = {step.source.name for step in plan.steps if not step.auxiliary and step.gate is None}
 
         def keeps(source: Source) -> bool:
@@ -212,9 +214,10 @@ class SingleGPUModelBuilder:
         return LoraFusion(loras, tensors)
 
 
-def work_device_of(device: torch.device) -> torch.device:
-    """Where weights for ``device`` are fused, cast and quantised: a GPU if there is one."""
-    return torch.device("cuda") if device.type == "cpu" and torch.cuda.is_available() else device
+def _work_device(device: torch.device, wanted: torch.device | str | None) -> torch.device:
+    if device.type != "cpu":
+        return device
+    return torch.device(wanted or ("cuda" if torch.cuda.is_available() else device))
 
 
 def _warn_of_other_version(lora: LoraFile, checkpoint: Checkpoint) -> None:

@@ -187,7 +187,8 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
     dtype = transformer_dtype(handle)
 
     def build(home: torch.device, progress: host.Progress) -> X0Model:
-        model = transformer_builder(handle).build(device=home, dtype=dtype, progress=progress)
+        work_device = host.compute_device()
+        model = transformer_builder(handle).build(home, dtype, progress=progress, work_device=work_device)
         backend = host.attention_backend()
         if backend is not None:
             model.set_attention(backend)
@@ -217,7 +218,7 @@ def _part(handle: ComponentHandle, part: str, working_memory: int = 0, dtype: to
     builder = SingleGPUModelBuilder(model_class_configurator=CONFIGURATORS[part], model_path=handle.file.path)
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
-        return builder.build(device=home, dtype=dtype, progress=progress)
+        return builder.build(device=home, dtype=dtype, progress=progress, work_device=host.compute_device())
 
     size = _stored_bytes([handle.file.path], part, dtype)
     return host.loaded(handle, f"{part} {dtype}", build, size=size, working_memory=working_memory, **_places(handle))
@@ -258,7 +259,8 @@ def embeddings_processor(handle: TextEncoderHandle) -> Any:
     dtype = host.compute_dtype(host.compute_device(handle.device))
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
-        return processor_builder(handle).build(device=home, dtype=dtype, progress=progress)
+        work_device = host.compute_device()
+        return processor_builder(handle).build(home, dtype, progress=progress, work_device=work_device)
 
     handle = replace(handle, loras=())  # they change Gemma only: the same processor serves with and without them
     size = _stored_bytes(handle.projection_paths, "embeddings_processor", dtype)

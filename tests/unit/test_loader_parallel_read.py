@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import save_file
 
 from ltx_core_impl.loader import Header, SingleGPUModelBuilder, parallel_read, read_header
-from ltx_core_impl.loader import builder as loader_builder
 from ltx_core_impl.loader.errors import HeaderError
 from ltx_core_impl.loader.materialize import SourceReader
 from ltx_core_impl.loader.parallel_read import ParallelReader
@@ -128,8 +127,7 @@ def test_weights_for_the_cpu_are_computed_on_another_device_where_there_is_one(
     devices = []
     init = SourceReader.__init__
     monkeypatch.setattr(SourceReader, "__init__", lambda self, *args: (devices.append(args[1]), init(self, *args))[1])
-    monkeypatch.setattr(loader_builder, "work_device_of", lambda device: torch.device("cpu:0"))
-    got = builder.build(device="cpu", dtype=dtype).state_dict()
+    got = builder.build(device="cpu", dtype=dtype, work_device="cpu:0").state_dict()
     assert devices == [torch.device("cpu:0")]
     assert got.keys() == expected.keys()
     for name, value in expected.items():
