@@ -62,7 +62,10 @@ def loaded(
         )
         patchers[part] = patcher
     patcher.working_memory = working_memory
-    mm.load_models_gpu([patcher, *_in_use], memory_required=working_memory)
+    room = max(model.working_memory for model in (patcher, *_in_use))
+    if _in_use:  # these leave room for the new one if they can, and are not taken away for it
+        room += patcher.model_size() - patcher.loaded_size()
+    mm.load_models_gpu([patcher, *_in_use], memory_required=room)
     _in_use.append(patcher)
     try:
         with interruptible(patcher.model) as module:

@@ -365,6 +365,31 @@ def test_a_model_in_use_is_not_taken_away_by_the_next_one(card: Card, mm: Module
         assert inside == [3 * ONE, 3 * ONE]
 
 
+def test_a_streamed_model_in_use_makes_room_for_the_next_one(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = sys.modules["ltx2_pack.nodes.host"]
+    handles = sys.modules["ltx2_pack.nodes.wires.handles"]
+    ref = handles.FileRef(path="file", size=1, mtime_ns=1)
+    one, two = (
+        host.intern(handles.ComponentHandle(component=name, file=ref, version="2.3", config="{}"))
+        for name in ("vocoder", "upsampler")
+    )
+    patcher = sys.modules["ltx2_pack.nodes.host.patcher"].ComponentPatcher
+    settle = patcher._settle
+    monkeypatch.setattr(patcher, "_settle", lambda self: (card._alive.add(self), settle(self))[1])
+    card.total = 12 * ONE
+    place = {"load_device": CARD, "offload_device": CPU}
+    large, small = Stack(8), Stack(2)
+    expected = run(large)
+    with host.loaded(
+        one, "part", lambda home, _: large, size=9 * ONE, working_memory=ONE, blocks=lambda m: m.blocks, **place
+    ):
+        assert card.free() == 3 * ONE
+        with host.loaded(two, "part", lambda home, _: small, size=3 * ONE, working_memory=2 * ONE, **place):
+            assert card.free() >= 2 * ONE
+            assert torch.equal(run(large), expected)
+    assert torch.equal(run(large), expected)
+
+
 def test_a_card_that_is_full_while_reading_gets_the_model_from_the_host(card: Card) -> None:
     host = sys.modules["ltx2_pack.nodes.host"]
     handles = sys.modules["ltx2_pack.nodes.wires.handles"]
