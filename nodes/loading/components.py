@@ -187,7 +187,7 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
     dtype = transformer_dtype(handle)
 
     def build(home: torch.device, progress: host.Progress) -> X0Model:
-        work_device = host.compute_device()
+        work_device = host.compute_device(handle.device)
         model = transformer_builder(handle).build(home, dtype, progress=progress, work_device=work_device)
         backend = host.attention_backend()
         if backend is not None:
@@ -218,7 +218,9 @@ def _part(handle: ComponentHandle, part: str, working_memory: int = 0, dtype: to
     builder = SingleGPUModelBuilder(model_class_configurator=CONFIGURATORS[part], model_path=handle.file.path)
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
-        return builder.build(device=home, dtype=dtype, progress=progress, work_device=host.compute_device())
+        return builder.build(
+            device=home, dtype=dtype, progress=progress, work_device=host.compute_device(handle.device)
+        )
 
     size = _stored_bytes([handle.file.path], part, dtype)
     return host.loaded(handle, f"{part} {dtype}", build, size=size, working_memory=working_memory, **_places(handle))
@@ -259,7 +261,7 @@ def embeddings_processor(handle: TextEncoderHandle) -> Any:
     dtype = host.compute_dtype(host.compute_device(handle.device))
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
-        work_device = host.compute_device()
+        work_device = host.compute_device(handle.device)
         return processor_builder(handle).build(home, dtype, progress=progress, work_device=work_device)
 
     handle = replace(handle, loras=())  # they change Gemma only: the same processor serves with and without them
