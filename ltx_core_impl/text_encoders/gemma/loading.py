@@ -180,10 +180,11 @@ def read_tensors(
     loaded, new_scales = {}, {}
     for names in by_file.values():
         header = tensors[names[0]].file
-        order = [(header, tensors[name].key) for name in names]
+        order = ((header, tensors[name].key) for name in names)
         with TensorFile(header) as source, ParallelReader(device, order) as copies:
             # On the CPU tensors stay mapped; to another device they are read, without a page of them left behind.
-            read = source.read if torch.device(device).type == "cpu" else partial(copies.read, header)
+            mapped = torch.device(device).type == "cpu" or header.format != "safetensors"
+            read = partial(source.read, device=device) if mapped else partial(copies.read, header)
             for name in names:
                 keep = wanted[name].dtype in _KEPT or "weight_scale" in name
                 stored = read(tensors[name].key)
