@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
 import folder_paths
 
 from ..wires.checks import InputError, check_choice
 from ..wires.handles import FileRef
+
+logger = logging.getLogger(__name__)
 
 NONE = "none"
 FOLDER_HINT = "Put the file into ComfyUI's models/{folders} folder and press R in the browser to refresh the lists."
@@ -17,9 +21,36 @@ def file_options(*folders: str, optional: bool = False) -> list[str]:
     """Names of the model files in ComfyUI's folders, for a combo; "none" first where the file is optional."""
     names: set[str] = set()
     for folder in folders:
-        if folder in folder_paths.folder_names_and_paths:
-            names.update(folder_paths.get_filename_list(folder))
+        names.update(_names_in(folder))
     return ([NONE] if optional else []) + sorted(names)
+
+
+def _names_in(folder: str) -> list[str]:
+    """What ComfyUI lists of a folder. Its listing gives up at an entry that cannot be looked at; ours leaves it out."""
+    if folder not in folder_paths.folder_names_and_paths:
+        return []
+    try:
+        return folder_paths.get_filename_list(folder)
+    except OSError as error:
+        logger.warning("models/%s has an entry that cannot be read (%s); it is left out.", folder, error)
+    roots, extensions = folder_paths.folder_names_and_paths[folder][:2]
+    return sorted({name for root in roots for name in _walk(root) if _is_listed(name, extensions)})
+
+
+def _is_listed(name: str, extensions: set[str]) -> bool:
+    return not extensions or os.path.splitext(name)[1].lower() in extensions
+
+
+def _walk(root: str) -> Iterator[str]:
+    """Paths below ``root``, each real folder once, so that links that lead back end."""
+    seen: set[str] = set()
+    for path, folders, files in os.walk(root, followlinks=True):  # passes over what it cannot open
+        real = os.path.realpath(path)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (os.path.relpath(os.path.join(path, name), root) for name in files)
 
 
 def find_file(name: str, *folders: str, input_name: str) -> FileRef:
@@ -27,18 +58,27 @@ def find_file(name: str, *folders: str, input_name: str) -> FileRef:
     for folder in folders:
         path = folder_paths.get_full_path(folder, name) if folder in folder_paths.folder_names_and_paths else None
         if path is not None:
-            return FileRef.of(path)
+            return _described(path, name, input_name)
     hint = FOLDER_HINT.format(folders=" or models/".join(folders))
     raise InputError(f"{input_name} is '{name}', which is not there. {hint}")
 
 
+def _described(path: str, name: str, input_name: str) -> FileRef:
+    try:
+        return FileRef.of(path)
+    except OSError as error:
+        raise InputError(
+            f"{input_name} is '{name}', which cannot be read ({error.strerror}). Check the link and the permissions of "
+            f"{path}, or choose another file."
+        ) from error
+
+
 def text_encoder_options() -> list[str]:
     """Gemma folders (those with a config.json) and single files of models/text_encoders."""
-    options: set[str] = set()
-    for name in folder_paths.get_filename_list("text_encoders"):
-        folder = os.path.dirname(name)
-        options.add(folder if folder and _is_model_folder(folder) else name)
-    return sorted(options)
+    names = _names_in("text_encoders")
+    # A folder is asked about once, not once per file: a share may answer slowly.
+    folders = {folder for folder in set(map(os.path.dirname, names)) if folder and _is_model_folder(folder)}
+    return sorted({folder if (folder := os.path.dirname(name)) in folders else name for name in names})
 
 
 def _is_model_folder(name: str) -> bool:
@@ -49,7 +89,7 @@ def find_text_encoder(name: str, input_name: str) -> FileRef:
     """The Gemma folder or file behind a combo value."""
     config = folder_paths.get_full_path("text_encoders", os.path.join(name, "config.json"))
     if config is not None:
-        return FileRef.of(os.path.dirname(config))
+        return _described(os.path.dirname(config), name, input_name)
     return find_file(name, "text_encoders", input_name=input_name)
 
 
@@ -64,13 +104,19 @@ def find_calibration(name: str) -> FileRef | None:
         return None
     files = _calibration_files()
     check_choice("calibration", name, sorted(files), "Put the JSON file beside the checkpoint.")
-    return FileRef.of(files[name])
+    return _described(files[name], name, "calibration")
 
 
 def _calibration_files() -> dict[str, str]:
+    """Path by name. Entries that are no files, or links that lead nowhere or to themselves, are left out."""
     files: dict[str, str] = {}
     for folder in ("checkpoints", "diffusion_models"):
         for root in folder_paths.get_folder_paths(folder):
-            if os.path.isdir(root):
-                files.update({e.name: e.path for e in os.scandir(root) if e.is_file() and e.name.endswith(".json")})
+            try:
+                names = [name for name in os.listdir(root) if name.endswith(".json")] if os.path.isdir(root) else []
+            except OSError as error:
+                logger.warning("%s (models/%s) cannot be listed: %s", root, folder, error)
+                continue
+            paths = {name: os.path.join(root, name) for name in names}
+            files.update({name: path for name, path in paths.items() if os.path.isfile(path)})
     return files
