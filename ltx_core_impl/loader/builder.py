@@ -12,9 +12,11 @@ import torch
 from torch import nn
 
 from .checkpoint import Checkpoint, open_checkpoint
-from .errors import CheckpointError, ConfigError
+from .config_facts import advice
+from .errors import CheckpointError, ConfigError, MissingTensorsError, ShapeMismatchError
 from .folders import PathLike, resolve_files
 from .key_maps.select import select_key_map
+from .leftovers import LeftoverTensorsError, check_leftovers
 from .lora_file import LoraFile, LoraPathStrengthAndSDOps, LoraReport, open_lora
 from .lora_fusion import LoraFusion
 from .materialize import CachedReader, Materializer, SourceReader
@@ -184,12 +186,21 @@ class SingleGPUModelBuilder:
             rules = rules if self.model_sd_ops is None else rules.with_operations(self.model_sd_ops)
         sources = plan_sources(checkpoint, rules)
         shapes = {name: source.stored.shape for name, source in sources.items()}
+        stated = config_for(checkpoint, component)
+        unpacked = {name: shapes[name] for name, source in sources.items() if source.stored.dtype.is_floating_point}
         try:
-            config = complete_config(self.model_class_configurator, config_for(checkpoint, component), shapes)
+            config = complete_config(self.model_class_configurator, stated, shapes)
             model = self.meta_model(config, self.module_ops)
-        except ConfigError as error:
-            raise ConfigError(f"{checkpoint.path}: {error}") from error
-        steps = plan_load(model, checkpoint, sources, component or type(model).__name__)
+        except (ValueError, NotImplementedError) as error:
+            raise ConfigError(f"{checkpoint.path}: {error} {advice(stated, component, unpacked)}".strip()) from error
+        try:
+            steps = plan_load(model, checkpoint, sources, component or type(model).__name__)
+            if component and not (self.model_sd_ops and self.model_sd_ops.selects):
+                companions = getattr(self.model_class_configurator, "leaves_out", ())
+                check_leftovers(checkpoint, component, sources, steps, companions)
+        except (MissingTensorsError, ShapeMismatchError, LeftoverTensorsError) as error:
+            error.args = (f"{error}. {advice(stated, component, unpacked)}".removesuffix(". "), *error.args[1:])
+            raise
         return LoadPlan(checkpoint, rules, model, steps)
 
     def _reader(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .checkpoint import Checkpoint
+from .config_schema import check_config
 from .errors import ConfigError
 from .published import published_section
 from .version import ModelVersion
@@ -21,18 +22,19 @@ _SECTIONS = {
 
 
 def config_for(checkpoint: Checkpoint, component: str | None) -> dict[str, Any]:
-    """The whole config with the section ``component`` needs.
+    """The whole config with the section ``component`` needs, every value of it judged.
 
     The code defaults of the published models are not their published values, so an absent section is never left to
     them: it comes from the version that the tensors show, or the file is refused.
 
     Raises:
-        ConfigError: no config, and the tensors match no known version.
+        ConfigError: no config, and the tensors match no known version; or a value of the wrong type or out of range.
         VersionError: no config, and the tensors contradict each other.
     """
     config = checkpoint.config
     section = _SECTIONS.get(component)
     if section is None or config.get(section):
+        check_config(config, component, where=f"{checkpoint.path}: config")
         return config
     version = _version_for(checkpoint, section)
     if version is None:

@@ -135,8 +135,9 @@ def video_of(path: Path) -> Any:
 def input_videos() -> list[str]:
     """Videos in ComfyUI's input folder, for a combo."""
     folder = folder_paths.get_input_directory()
-    names = [entry.name for entry in os.scandir(folder) if entry.is_file()] if os.path.isdir(folder) else []
-    return sorted(folder_paths.filter_files_content_types(names, ["video"]))
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    videos = folder_paths.filter_files_content_types(names, ["video"])
+    return sorted(name for name in videos if os.path.isfile(os.path.join(folder, name)))
 
 
 def find_input(name: str, input_name: str) -> FileRef:

@@ -74,6 +74,7 @@ class LTXVideoOnlyModelConfigurator:
     """Video transformer; also reads audio-video files, whose other tensors it leaves out."""
 
     component: ClassVar[str] = "transformer"
+    leaves_out: ClassVar[tuple[str, ...]] = ("audio", "a2v", "v2a", "av_ca")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> LTXModel:
@@ -88,6 +89,7 @@ class LTXAudioOnlyModelConfigurator:
     """Audio transformer; reads audio-video files, whose other tensors it leaves out."""
 
     component: ClassVar[str] = "transformer"
+    leaves_out: ClassVar[tuple[str, ...]] = ("",)  # the names of the video stream carry no mark of it
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> LTXModel:
@@ -121,6 +123,8 @@ def _build(section: Mapping[str, Any], video: StreamOptions | None, audio: Strea
         model.set_attention(section.get("attention_type", "default"))
     except AttentionBackendUnavailable as error:
         logger.warning("%s The model uses PyTorch's attention, which computes the same.", error)
+    except ValueError as error:
+        raise ValueError(f"Config value attention_type: {error}") from error
     return model
 
 

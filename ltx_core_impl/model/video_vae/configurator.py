@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from .blocks import BlockSpec, decoder_multiplier
 from .decoder import VideoDecoder
 from .diffusion import DiffusionDecoderParams, DiffusionVideoDecoder
+from .diffusion.state_dict import UNUSED_PREFIXES
 from .encoder import VideoEncoder
 
 CONVOLUTIONAL_CLASS = "CausalVideoAutoencoder"
@@ -50,6 +51,7 @@ class VideoDecoderConfigurator:
     """Builds a :class:`VideoDecoder`, or a :class:`DiffusionVideoDecoder` (LTX-2.5)."""
 
     component: ClassVar[str] = "video_decoder"
+    leaves_out: ClassVar[tuple[str, ...]] = UNUSED_PREFIXES
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> VideoDecoder | DiffusionVideoDecoder:
