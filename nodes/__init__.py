@@ -8,6 +8,7 @@ import logging
 from comfy_api.latest import ComfyExtension, io
 
 from .wires.refusals import refused_once
+from .wires.values import guard
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ MODULES = (
 
 
 def collect_nodes() -> list[type[io.ComfyNode]]:
-    """The node classes of every module that imports, in menu order."""
+    """The node classes of every module that imports, in menu order, their values judged by their schemas first."""
     nodes: list[type[io.ComfyNode]] = []
     for name in MODULES:
         try:
@@ -51,7 +52,7 @@ def collect_nodes() -> list[type[io.ComfyNode]]:
         except ImportError as error:
             logger.error("LTX-2: the nodes of '%s' are unavailable: %s", name, error)
             continue
-        nodes.extend(map(refused_once, module.NODES))
+        nodes.extend(refused_once(guard(node)) for node in module.NODES)
     return nodes
 
 
