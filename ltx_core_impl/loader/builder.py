@@ -24,6 +24,7 @@ from .model_config import config_for
 from .module_ops import ModelConfigurator, ModuleOps, complete_config, component_of, create_meta_model
 from .plan import KeyRules, LoadPlan, Source, plan_load, plan_sources, require_component, zero_when_absent
 from .registry import DummyRegistry, Registry
+from .scale_values import check_scale_values
 from .sd_ops import SDOps
 from .state_dict import SafetensorsModelStateDictLoader, StateDict, StateDictLoader, load_state_dict
 
@@ -198,6 +199,7 @@ class SingleGPUModelBuilder:
             if component and not (self.model_sd_ops and self.model_sd_ops.selects):
                 companions = getattr(self.model_class_configurator, "leaves_out", ())
                 check_leftovers(checkpoint, component, sources, steps, companions)
+            check_scale_values(steps)
         except (MissingTensorsError, ShapeMismatchError, LeftoverTensorsError) as error:
             error.args = (f"{error}. {advice(stated, component, unpacked)}".removesuffix(". "), *error.args[1:])
             raise

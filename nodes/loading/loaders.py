@@ -15,6 +15,7 @@ from ..wires.checks import check_between, check_widgets, message_or_true, requir
 from ..wires.handles import ComponentHandle, FileRef, LoraRef, MissingComponent, ModelHandle
 from ..wires.inputs import device_input
 from . import components
+from .judging import judge_lora, judge_model, judge_parts
 
 logger = logging.getLogger(__name__)
 CATEGORY = "LTX-2/loaders"
@@ -139,7 +140,11 @@ class LTX2CheckpointLoader(io.ComfyNode):
     def validate_inputs(cls, checkpoint, precision, calibration, lora, lora_strength, compile=False) -> bool | str:
         if None in (checkpoint, precision, calibration, lora, lora_strength, compile):
             return True
-        return message_or_true(lambda: cls._model(checkpoint, precision, calibration, lora, lora_strength, compile))
+
+        def check() -> None:
+            judge_parts(cls._model(checkpoint, precision, calibration, lora, lora_strength, compile).file)
+
+        return message_or_true(check)
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint, precision, calibration, lora, lora_strength, compile=False, **_) -> str:
@@ -153,7 +158,7 @@ class LTX2CheckpointLoader(io.ComfyNode):
         chosen = chosen_lora(lora, lora_strength, "lora")
         if chosen is not None:
             handle = handle.with_lora(chosen)
-        components.check_model(handle)
+        judge_model(handle)
         return handle
 
     @classmethod
@@ -169,7 +174,7 @@ class LTX2CheckpointLoader(io.ComfyNode):
     ) -> io.NodeOutput:
         check_widgets(cls, device=device)
         handle = cls._model(checkpoint, precision, calibration, lora, lora_strength, compile)
-        return noted(_placed((handle, *_parts(handle.file)), device), components.check_model(handle))
+        return noted(_placed((handle, *_parts(handle.file)), device), judge_model(handle))
 
 
 class LTX2ComponentLoader(io.ComfyNode):
@@ -196,7 +201,12 @@ class LTX2ComponentLoader(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file) -> bool | str:
-        return message_or_true(lambda: file is None or cls._components(file))
+        def check() -> None:
+            if file is not None:
+                cls._components(file)
+                judge_parts(host.find_file(file, *COMPONENT_FOLDERS, input_name="file"))
+
+        return message_or_true(check)
 
     @classmethod
     def fingerprint_inputs(cls, file, **_) -> str:
@@ -235,7 +245,13 @@ class LTX2LoraLoader(io.ComfyNode):
     def validate_inputs(cls, lora, strength) -> bool | str:
         if lora is None or strength is None:
             return True
-        return message_or_true(lambda: chosen_lora(lora, strength, "lora"))
+
+        def check() -> None:
+            chosen = chosen_lora(lora, strength, "lora")
+            if chosen is not None and strength != 0:  # of strength 0 it is never opened
+                judge_lora(chosen.file)
+
+        return message_or_true(check)
 
     @classmethod
     def fingerprint_inputs(cls, lora, strength, **_) -> str:
@@ -248,7 +264,7 @@ class LTX2LoraLoader(io.ComfyNode):
         if chosen is None:
             return io.NodeOutput(handle)
         handle = handle.with_lora(chosen)
-        note = components.check_model(handle)
+        note = judge_model(handle)
         return noted([host.intern(handle)], note)
 
 

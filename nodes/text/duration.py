@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ...ltx_core_impl.sampling.grid import frames_for_duration
 from .. import host
 from ..loading import components
+from ..loading.judging import judge_parts
 from ..wires import sockets
 from ..wires.checks import InputError, check_frame_rate, check_widgets, message_or_true, require_context
 from ..wires.geometry import video_geometry
@@ -54,7 +55,7 @@ class LTX2DurationPredictor(io.ComfyNode):
     def validate_inputs(cls, duration_head, frame_rate, min_seconds, max_seconds) -> bool | str:
         def check() -> None:
             if duration_head is not None:
-                cls._handle(duration_head)
+                judge_parts(cls._handle(duration_head).file)
             cls._check(frame_rate, min_seconds, max_seconds)
 
         return message_or_true(check)

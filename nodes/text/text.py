@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from .. import host
 from ..loading import components
+from ..loading.judging import judge_gemma
 from ..loading.loaders import LORA_FOLDERS, chosen_lora, noted, strength_input
 from ..loading.text_files import check_text_encoder, text_encoder_handle
 from ..wires import sockets
@@ -65,7 +66,12 @@ class LTX2TextEncoderLoader(io.ComfyNode):
     def validate_inputs(cls, text_encoder, lora=host.NONE, lora_strength=1.0) -> bool | str:
         if None in (text_encoder, lora, lora_strength):
             return True
-        return message_or_true(lambda: cls._gemma(text_encoder, lora, lora_strength))
+
+        def check() -> None:
+            gemma, _, _ = cls._gemma(text_encoder, lora, lora_strength)
+            judge_gemma(gemma)
+
+        return message_or_true(check)
 
     @staticmethod
     def _gemma(text_encoder: str, lora: str, lora_strength: float) -> tuple[FileRef, tuple[LoraRef, ...], str]:

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ...ltx_core_impl.model.upsampler import upsample_video
 from .. import host
 from ..loading import components
+from ..loading.judging import judge_parts
 from ..wires import sockets
 from ..wires.checks import InputError, check_widgets, latent_samples, message_or_true, require_handle
 from ..wires.finite import require_finite
@@ -43,7 +44,7 @@ class LTX2UpscalerLoader(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, upscaler) -> bool | str:
-        return message_or_true(lambda: upscaler is None or cls._handle(upscaler))
+        return message_or_true(lambda: upscaler is None or judge_parts(cls._handle(upscaler).file))
 
     @classmethod
     def fingerprint_inputs(cls, upscaler, **_) -> str:

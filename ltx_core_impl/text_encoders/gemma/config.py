@@ -123,6 +123,11 @@ def gemma_config(config: Mapping, shapes: Shapes) -> GemmaConfig:
             "folder mixes two models. Download the folder again."
         )
     layer_types = tuple(text.get("layer_types") or _layer_types(text, layers))
+    if len(layer_types) != layers:
+        raise TextEncoderFileError(
+            f"The config's layer_types names {len(layer_types)} layers but the weight files hold {layers}. Copy "
+            "config.json from the Gemma repository again."
+        )
     kinds = {kind: _layer_kind(kind, model_type, text, shapes, layer_types) for kind in set(layer_types)}
     vocab_size, hidden_size = shapes["language_model.embed_tokens.weight"]
     first = kinds[layer_types[0]]

@@ -25,6 +25,7 @@ from ...quantization.formats import (
 )
 from ...quantization.other_kinds import INSTEAD, other_kind_of_config, other_kind_of_tensors
 from .config import GemmaConfig, TextEncoderFileError, gemma_config
+from .config_schema import check_gemma_config
 from .networks import check_transformers
 
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors$")
@@ -169,13 +170,15 @@ def open_gemma(path: str | Path) -> GemmaFiles:
     _check_formats(path, tensors, quantization)
     _refuse_unread_companions(path, raw, tensors)
     hf_config: dict = {}
+    source = f"{path}: gemma_config"
     if "gemma_config" in metadata:
         hf_config = parse_json(metadata["gemma_config"], f"gemma_config in the metadata of {path}")
     elif path.is_dir():
         config_path = _first(path, "config.json")
         if config_path is None:
             raise TextEncoderFileError(f"{path}: config.json is missing. Copy it from the Gemma repository.")
-        hf_config = read_json(config_path)
+        hf_config, source = read_json(config_path), str(config_path)
+    check_gemma_config(hf_config, source)
     shapes = {name: _logical_shape(entry, tensors) for name, entry in tensors.items()}
     try:
         config = gemma_config(hf_config, shapes)
