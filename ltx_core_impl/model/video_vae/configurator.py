@@ -91,7 +91,13 @@ class VideoDecoderConfigurator:
         vae.setdefault("timestep_conditioning", "timestep_scale_multiplier" in shapes)
         first_width = shapes["conv_in.conv.weight"][0]
         blocks = _block_list(vae, "decoder_blocks")
-        vae["decoder_base_channels"] = first_width // math.prod(decoder_multiplier(spec) for spec in blocks)
+        multiplied = math.prod(decoder_multiplier(spec) for spec in blocks)
+        if first_width < multiplied:
+            raise ValueError(
+                f"The tensor conv_in.conv.weight of the video decoder has the shape {tuple(shapes['conv_in.conv.weight'])}"
+                f"; its decoder_blocks divide {first_width} channels by {multiplied}, which leaves none."
+            )
+        vae["decoder_base_channels"] = first_width // multiplied
         return {**config, "vae": vae}
 
 
