@@ -89,15 +89,15 @@ class VideoDecoderConfigurator:
         if _is_diffusion(vae):
             return config
         vae.setdefault("timestep_conditioning", "timestep_scale_multiplier" in shapes)
-        first_width = shapes["conv_in.conv.weight"][0]
+        conv_in = tuple(shapes["conv_in.conv.weight"])
         blocks = _block_list(vae, "decoder_blocks")
         multiplied = math.prod(decoder_multiplier(spec) for spec in blocks)
-        if first_width < multiplied:
+        if conv_in[0] < multiplied:
             raise ValueError(
-                f"The tensor conv_in.conv.weight of the video decoder has the shape {tuple(shapes['conv_in.conv.weight'])}"
-                f"; its decoder_blocks divide {first_width} channels by {multiplied}, which leaves none."
+                f"The tensor conv_in.conv.weight of the video decoder has the shape {conv_in}; its decoder_blocks "
+                f"divide {conv_in[0]} channels by {multiplied}, which leaves none."
             )
-        vae["decoder_base_channels"] = first_width // multiplied
+        vae["decoder_base_channels"] = conv_in[0] // multiplied
         return {**config, "vae": vae}
 
 
