@@ -10,6 +10,8 @@ from .key_maps.select import select_key_map
 from .plan import Source, Step
 
 _SHOWN = 3
+_MARKER = "scaled_fp8"
+"""Of ComfyUI's older scaled files: says that there are scales, and is no part of the model."""
 
 UNUSED_STATISTICS = (
     "per_channel_statistics.channel",
@@ -47,7 +49,9 @@ def check_leftovers(
     left = [
         source.key
         for name, source in sources.items()
-        if source.key not in used and name not in UNUSED_STATISTICS and not any(part in name for part in companions)
+        if source.key not in used
+        and name not in (_MARKER, *UNUSED_STATISTICS)
+        and not any(part in name for part in companions)
     ]
     left = sorted(set(left) - _of_others(checkpoint, component, left))
     if left:

@@ -103,5 +103,10 @@ def test_a_scale_that_no_quantiser_writes_is_refused(name: str, value: float, tm
 def test_a_good_scale_passes(tmp_path: Path) -> None:
     with safe_open(COMBINED, "pt") as source:
         weight = source.get_tensor(f"{LAYER}.weight")
-    more = {f"{LAYER}.weight": weight.to(torch.float8_e4m3fn), f"{LAYER}.weight_scale": torch.tensor(0.01)}
+    more = {
+        f"{LAYER}.weight": weight.to(torch.float8_e4m3fn),
+        f"{LAYER}.scale_weight": torch.tensor(0.01),
+        f"{LAYER}.scale_input": torch.tensor(1.0),
+        "model.diffusion_model.scaled_fp8": torch.zeros(2, dtype=torch.float8_e4m3fn),
+    }
     SingleGPUModelBuilder(LTXModelConfigurator, changed_copy(tmp_path, more)).validate()

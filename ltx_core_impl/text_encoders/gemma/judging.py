@@ -20,9 +20,15 @@ def judge_text_encoder(path: str | Path) -> GemmaFiles:
         CheckpointError: as :func:`open_gemma` and :func:`load_gemma`, or a damaged tokenizer; names the file.
     """
     files = open_gemma(path)
-    with torch.device("meta"):
-        model = Gemma(files.config)
-        install_quantized_linears(model, files)
+    try:
+        with torch.device("meta"):
+            model = Gemma(files.config)
+            install_quantized_linears(model, files)
+    except (TypeError, KeyError, AttributeError, RuntimeError, ArithmeticError) as error:  # transformers' own
+        raise TextEncoderFileError(
+            f"{files.path}: its config describes no Gemma that transformers can build ({type(error).__name__}: {error})."
+            " Copy config.json from the Gemma repository again."
+        ) from error
     check_complete(files.path, model.state_dict(), files.tensors)
     _check_tokenizer(files.path, files.tokenizer())
     return files
