@@ -26,8 +26,8 @@ def judge_text_encoder(path: str | Path) -> GemmaFiles:
             install_quantized_linears(model, files)
     except (TypeError, KeyError, AttributeError, RuntimeError, ArithmeticError) as error:  # transformers' own
         raise TextEncoderFileError(
-            f"{files.path}: its config describes no Gemma that transformers can build ({type(error).__name__}: {error})."
-            " Copy config.json from the Gemma repository again."
+            f"{files.path}: its config describes no Gemma that transformers can build ({type(error).__name__}: "
+            f"{error}). Copy config.json from the Gemma repository again."
         ) from error
     check_complete(files.path, model.state_dict(), files.tensors)
     _check_tokenizer(files.path, files.tokenizer())
