@@ -193,7 +193,9 @@ class SingleGPUModelBuilder:
             config = complete_config(self.model_class_configurator, stated, shapes)
             model = self.meta_model(config, self.module_ops)
         except (ValueError, NotImplementedError) as error:
-            raise ConfigError(f"{checkpoint.path}: {error} {advice(stated, component, unpacked)}".strip()) from error
+            raise ConfigError(
+                f"{checkpoint.path}: {error} {advice(checkpoint.config, component, unpacked)}".strip()
+            ) from error
         try:
             steps = plan_load(model, checkpoint, sources, component or type(model).__name__)
             if component and not (self.model_sd_ops and self.model_sd_ops.selects):
@@ -201,7 +203,10 @@ class SingleGPUModelBuilder:
                 check_leftovers(checkpoint, component, sources, steps, companions)
             check_scale_values(steps)
         except (MissingTensorsError, ShapeMismatchError, LeftoverTensorsError) as error:
-            error.args = (f"{error}. {advice(stated, component, unpacked)}".removesuffix(". "), *error.args[1:])
+            error.args = (
+                f"{error}. {advice(checkpoint.config, component, unpacked)}".removesuffix(". "),
+                *error.args[1:],
+            )
             raise
         return LoadPlan(checkpoint, rules, model, steps)
 

@@ -171,6 +171,8 @@ def _section(config: Mapping[str, Any], component: str | None) -> tuple[Mapping[
 
 def advice(config: Mapping[str, Any], component: str | None, shapes: Shapes) -> str:
     """A sentence that names the keys at which config and tensors part, or at least those that decide the sizes."""
+    if not config:  # the published one was taken; there is nothing in the file to name
+        return ""
     found = contradictions(config, component, shapes)
     if found:
         return f"{'; '.join(found)}."
