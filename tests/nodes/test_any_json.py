@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TESTS
+from tests.nodes.queueing import answer
 
 ANY_JSON = (
     None,
@@ -58,7 +59,7 @@ def asked(node: Any, inputs: dict[str, Any]) -> Any:
     """What ComfyUI hands to ``validate_inputs``: the named inputs, None for those that are linked."""
     names = inspect.getfullargspec(node.validate_inputs).args[1:]
     handed = {name: None if is_link(value) else value for name, value in inputs.items() if name in names}
-    return node.validate_inputs(**handed)
+    return answer(node, **handed)
 
 
 GRAPH_NODES = list(graph_nodes())
@@ -99,7 +100,7 @@ def test_what_is_wrong_is_said(nodes: dict[str, Any], node_id: str, changed: dic
 
 
 def test_a_value_that_is_left_out_is_named(nodes: dict[str, Any]) -> None:
-    assert "strength is left out" in nodes["LTX2LoraLoader"].validate_inputs(lora="none")
+    assert "strength is left out" in answer(nodes["LTX2LoraLoader"], lora="none")
 
 
 def test_null_is_refused_when_the_node_runs(nodes: dict[str, Any]) -> None:
@@ -124,6 +125,9 @@ def test_the_hosts_own_validation_ends_in_sentences(nodes: dict[str, Any], monke
         for name in ("batch_size", "width", "frame_rate"):
             inputs = {"width": 64, "height": 64, "length": 9, "frame_rate": 24.0, "batch_size": 1, name: value}
             prompt = {"1": {"class_type": "LTX2EmptyLatents", "inputs": inputs}}
-            valid, errors, _ = asyncio.run(execution.validate_inputs("p", copy.deepcopy(prompt), "1", {}))
-            assert not valid and errors
-            assert all(error["type"] != "exception_during_validation" for error in errors)
+            try:
+                valid, errors, _ = asyncio.run(execution.validate_inputs("p", copy.deepcopy(prompt), "1", {}))
+            except ValueError as error:
+                assert type(error).__name__ == "InputError" and name in str(error)
+            else:
+                assert not valid and errors

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.nodes.queueing import answer
+
 
 @pytest.fixture
 def folders(nodes: dict[str, Any]) -> ModuleType:
@@ -72,7 +74,7 @@ def test_odd_entries_are_left_out(folders: ModuleType, models: Path, nodes: dict
 @pytest.mark.parametrize("name", ["self.safetensors", "nothing.safetensors", "folder.safetensors"])
 def test_an_odd_entry_that_is_chosen_is_refused(models: Path, nodes: dict[str, Any], name: str) -> None:
     fill_with_oddities(models / "checkpoints")
-    said = nodes["LTX2CheckpointLoader"].validate_inputs(name, "auto", "none", "none", 1.0)
+    said = answer(nodes["LTX2CheckpointLoader"], name, "auto", "none", "none", 1.0)
     assert isinstance(said, str) and name in said and "checkpoints" in said
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TESTS
+from tests.nodes.queueing import answer
 
 GOLDEN, GOLDEN25 = TESTS / "golden", TESTS / "golden25"
 COMBINED = GOLDEN / "ltx-2.3-tiny.safetensors"
@@ -49,7 +50,7 @@ def rewritten(source: Path, target: Path, change: Callable[[dict, dict], None]) 
 
 
 def load_checkpoint(nodes: dict[str, Any], name: str) -> bool | str:
-    return nodes["LTX2CheckpointLoader"].validate_inputs(name, "auto", "none", "none", 1.0)
+    return answer(nodes["LTX2CheckpointLoader"], name, "auto", "none", "none", 1.0)
 
 
 def test_good_files_pass(nodes: dict[str, Any], models: Path) -> None:
@@ -58,12 +59,12 @@ def test_good_files_pass(nodes: dict[str, Any], models: Path) -> None:
     shutil.copy(GOLDEN / "ltx-2.3-tiny.upscaler-x2.safetensors", models / "latent_upscale_models" / "good.safetensors")
     for name in ("ltx-2.5-tiny-video-vae-bf16", "ltx-2.5-tiny-audio-vae-bf16", "ltx-2.5-tiny-video-vae-conv-bf16"):
         shutil.copy(GOLDEN25 / "vae" / f"{name}.safetensors", models / "vae" / f"{name}.safetensors")
-        assert nodes["LTX2ComponentLoader"].validate_inputs(f"{name}.safetensors") is True
+        assert answer(nodes["LTX2ComponentLoader"], f"{name}.safetensors") is True
     shutil.copytree(GOLDEN / "gemma-tiny", models / "text_encoders" / "gemma")
     assert load_checkpoint(nodes, "good.safetensors") is True
-    assert nodes["LTX2LoraLoader"].validate_inputs("good.safetensors", 1.0) is True
-    assert nodes["LTX2UpscalerLoader"].validate_inputs("good.safetensors") is True
-    assert nodes["LTX2TextEncoderLoader"].validate_inputs("gemma") is True
+    assert answer(nodes["LTX2LoraLoader"], "good.safetensors", 1.0) is True
+    assert answer(nodes["LTX2UpscalerLoader"], "good.safetensors") is True
+    assert answer(nodes["LTX2TextEncoderLoader"], "gemma") is True
 
 
 @pytest.mark.parametrize(
@@ -80,11 +81,11 @@ def test_good_files_pass(nodes: dict[str, Any], models: Path) -> None:
 )
 def test_a_damaged_lora(nodes: dict[str, Any], models: Path, content: bytes, words: str) -> None:
     (models / "loras" / "style.safetensors").write_bytes(content)
-    said = nodes["LTX2LoraLoader"].validate_inputs("style.safetensors", 1.0)
+    said = answer(nodes["LTX2LoraLoader"], "style.safetensors", 1.0)
     assert isinstance(said, str) and "style.safetensors" in said and words in said
     # Mended, it passes: the verdict is about the file as it was.
     shutil.copy(GOLDEN / "ltx-2.3-tiny.lora-a.safetensors", models / "loras" / "style.safetensors")
-    assert nodes["LTX2LoraLoader"].validate_inputs("style.safetensors", 1.0) is True
+    assert answer(nodes["LTX2LoraLoader"], "style.safetensors", 1.0) is True
 
 
 def _set(*path: Any, value: Any) -> Callable[[dict, dict], None]:
@@ -137,22 +138,22 @@ def test_a_damaged_upscaler(nodes: dict[str, Any], models: Path) -> None:
         (_reshaped("final_conv.weight"), "final_conv.weight"),
     ):
         rewritten(source, target, change)
-        said = nodes["LTX2UpscalerLoader"].validate_inputs("up.safetensors")
+        said = answer(nodes["LTX2UpscalerLoader"], "up.safetensors")
         assert isinstance(said, str) and "up.safetensors" in said and word in said
     target.write_bytes(LFS)
-    assert "Git LFS pointer" in nodes["LTX2UpscalerLoader"].validate_inputs("up.safetensors")
+    assert "Git LFS pointer" in answer(nodes["LTX2UpscalerLoader"], "up.safetensors")
 
 
 def test_a_damaged_text_encoder(nodes: dict[str, Any], models: Path) -> None:
     folder = models / "text_encoders" / "gemma"
     shutil.copytree(GOLDEN / "gemma-tiny", folder)
-    validate = nodes["LTX2TextEncoderLoader"].validate_inputs
-    assert validate("gemma") is True
+    loader = nodes["LTX2TextEncoderLoader"]
+    assert answer(loader, "gemma") is True
     whole, tokenizer = json.loads((folder / "config.json").read_text()), (folder / "tokenizer.json").read_bytes()
 
     for content in (tokenizer[: len(tokenizer) // 2], LFS, b"{}"):
         (folder / "tokenizer.json").write_bytes(content)
-        said = validate("gemma")
+        said = answer(loader, "gemma")
         assert isinstance(said, str) and "gemma" in said and "tokenizer.json" in said
     (folder / "tokenizer.json").write_bytes(tokenizer)
 
@@ -166,10 +167,10 @@ def test_a_damaged_text_encoder(nodes: dict[str, Any], models: Path) -> None:
         ({**whole, "text_config": {**text, "layer_types": text["layer_types"][:-1]}}, "layer_types"),
     ):
         (folder / "config.json").write_text(json.dumps(config))
-        said = validate("gemma")
+        said = answer(loader, "gemma")
         assert isinstance(said, str) and "gemma" in said and word in said
     (folder / "config.json").write_text(json.dumps(whole))
-    assert validate("gemma") is True
+    assert answer(loader, "gemma") is True
 
 
 def test_a_file_is_judged_once(nodes: dict[str, Any], models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,5 +179,5 @@ def test_a_file_is_judged_once(nodes: dict[str, Any], models: Path, monkeypatch:
     open_lora = judging.open_lora
     monkeypatch.setattr(judging, "open_lora", lambda path: opened.append(path) or open_lora(path))
     for _ in range(3):
-        assert nodes["LTX2LoraLoader"].validate_inputs("once.safetensors", 1.0) is True
+        assert answer(nodes["LTX2LoraLoader"], "once.safetensors", 1.0) is True
     assert len(opened) == 1
