@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from comfy_api.internal import first_real_override
 from comfy_api.latest import io
 
 from .checks import InputError, check_between
@@ -28,11 +27,17 @@ def guard(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """
     if "_is_guarded" not in vars(node):
         slots = {slot.id: slot for slot in node.define_schema().inputs if isinstance(slot, io.WidgetInput)}
-        own = first_real_override(node, "validate_inputs")
+        own = _own_check(node)
         node.validate_inputs = classmethod(_guarded_validate(slots, own.__func__ if own else None))
         node.execute = classmethod(_guarded_execute(slots, node.execute.__func__))
         node._is_guarded = True
     return node
+
+
+def _own_check(node: type[io.ComfyNode]) -> Any:
+    """The ``validate_inputs`` that the node itself defines, None where it has only ComfyUI's empty one."""
+    owner = next((cls for cls in node.__mro__ if "validate_inputs" in vars(cls)), io.ComfyNode)
+    return None if issubclass(io.ComfyNode, owner) else vars(owner)["validate_inputs"]
 
 
 def _guarded_validate(
@@ -95,8 +100,9 @@ def _check_run(slot: io.WidgetInput, value: Any) -> None:
     """What only shows when the node runs: null in place of a value, and what arrives by a wire."""
     if value is None:
         _need(slot, value, slot.optional, "a value")
-    elif isinstance(slot, io.Float.Input):
-        _need(slot, value, not isinstance(value, (int, float)) or _finite(value), "a finite number")
+    elif isinstance(slot, io.Float.Input) and isinstance(value, (int, float)) and not _finite(value):
+        bounds = "" if None in (slot.min, slot.max) else f"; it must lie between {slot.min} and {slot.max}"
+        raise InputError(f"{slot.id} is {value}, which is no finite number{bounds}.")
 
 
 def _need(slot: io.WidgetInput, value: Any, holds: bool, needed: str) -> None:
