@@ -183,15 +183,12 @@ def _compiled_rows(setting: Setting, model: nn.Module, plain: Callable[[], objec
 @contextmanager
 def compiled(model: nn.Module, tiny: bool) -> Iterator[None]:
     """The model with compiled blocks; a tiny one only traced, since a CPU check has no time for a compiler."""
-    blocks = list(model.transformer_blocks)
-    options = {"backend": "eager"} if tiny else {}
-    for block in blocks:
-        block.compile(dynamic=True, **options)
+    model.compile_blocks(**({"backend": "eager"} if tiny else {}))
     try:
         yield
     finally:
-        for block in blocks:
-            block._compiled_call_impl = None
+        for block in model.transformer_blocks:
+            del block.forward  # the class's own is behind it
 
 
 def decoder_rows(setting: Setting) -> Iterator[GpuRow]:
