@@ -22,6 +22,9 @@ from .validation import checked_sigmas
 
 StepCallback = Callable[[int, int, LatentState | None, LatentState | None], None]
 States = tuple[LatentState | None, LatentState | None]
+Stepped = tuple[States, Sequence[Tensor | None]]
+"""The states after a step, and the denoised predictions that it went by."""
+Step = Callable[[States, Predictions, Tensor, int], Stepped]
 Seeds = int | Sequence[int]
 
 
@@ -34,16 +37,17 @@ def euler_denoising_loop(
     callback: StepCallback | None = None,
 ) -> States:
     """Deterministic Euler steps, the default of every pipeline."""
-    sigmas, rule = checked_sigmas(sigmas), EulerDiffusionStep()
-    states, steps = (video_state, audio_state), len(sigmas) - 1
-    for index in range(steps):
-        denoised = clean_predictions(states, denoiser(transformer, *states, sigmas, index))
+    rule = EulerDiffusionStep()
+
+    def step(states: States, predictions: Predictions, sigmas: Tensor, index: int) -> Stepped:
+        denoised = clean_predictions(states, predictions)
         states = tuple(
             state if clean is None else replace(state, latent=rule.step(state.latent, clean, sigmas, index))
             for state, clean in zip(states, denoised, strict=True)
         )
-        report(callback, index, steps, states, denoised)
-    return states
+        return states, denoised
+
+    return _run(step, sigmas, (video_state, audio_state), transformer, denoiser, callback)
 
 
 def gradient_estimating_euler_denoising_loop(
@@ -59,13 +63,12 @@ def gradient_estimating_euler_denoising_loop(
 
     ``ge_gamma`` is the weight of the velocity's change; 1 is plain Euler.
     """
-    sigmas, rule = checked_sigmas(sigmas), EulerDiffusionStep()
-    states, steps = (video_state, audio_state), len(sigmas) - 1
+    rule = EulerDiffusionStep()
     previous: list[Tensor | None] = [None, None]
-    for index in range(steps):
+
+    def step(states: States, predictions: Predictions, sigmas: Tensor, index: int) -> Stepped:
         sigma = sigmas[index].item()
-        denoised = list(clean_predictions(states, denoiser(transformer, *states, sigmas, index)))
-        updated = list(states)
+        denoised, updated = list(clean_predictions(states, predictions)), list(states)
         for stream, (state, clean) in enumerate(zip(states, denoised, strict=True)):
             if clean is None:
                 continue
@@ -78,9 +81,9 @@ def gradient_estimating_euler_denoising_loop(
                 clean = denoised[stream] = to_denoised(sample=state.latent, velocity=total, sigma=sigma)
             previous[stream] = velocity
             updated[stream] = replace(state, latent=rule.step(state.latent, clean, sigmas, index))
-        states = tuple(updated)
-        report(callback, index, steps, states, denoised)
-    return states
+        return tuple(updated), denoised
+
+    return _run(step, sigmas, (video_state, audio_state), transformer, denoiser, callback)
 
 
 def euler_ancestral_denoising_loop(
@@ -102,8 +105,8 @@ def euler_ancestral_denoising_loop(
         noise_seed: seed of the loop's own CPU noise generator, or one seed for each sample. LTX-2.5 pipelines use the
             user's seed + 10000.
     """
-    rule = EulerAncestralDiffusionStep(eta=eta, s_noise=s_noise)
-    return _stochastic_loop(rule, sigmas, (video_state, audio_state), transformer, denoiser, callback, noise_seed)
+    step = _stochastic_step(EulerAncestralDiffusionStep(eta=eta, s_noise=s_noise), noise_seed)
+    return _run(step, sigmas, (video_state, audio_state), transformer, denoiser, callback)
 
 
 def euler_cfg_pp_denoising_loop(
@@ -127,24 +130,33 @@ def euler_cfg_pp_denoising_loop(
     Raises:
         ValueError: when the denoiser gives no unconditional prediction.
     """
-    rule = EulerCfgPpDiffusionStep(eta=eta, s_noise=s_noise)
-    return _stochastic_loop(rule, sigmas, (video_state, audio_state), transformer, denoiser, callback, noise_seed)
+    step = _stochastic_step(EulerCfgPpDiffusionStep(eta=eta, s_noise=s_noise), noise_seed)
+    return _run(step, sigmas, (video_state, audio_state), transformer, denoiser, callback)
 
 
-def _stochastic_loop(
-    rule: EulerAncestralDiffusionStep | EulerCfgPpDiffusionStep,
+def _run(
+    step: Step,
     sigmas: Tensor,
     states: States,
     transformer: Transformer,
     denoiser: Denoiser,
     callback: StepCallback | None,
-    noise_seed: Seeds,
 ) -> States:
-    """Steps in float32 that may add noise; noise is drawn for the video first, then for the audio."""
-    sigmas, generator = checked_sigmas(sigmas), seeded_generators(noise_seed)
+    """What every loop does: ask for predictions, let ``step`` use them, tell the callback."""
+    sigmas = checked_sigmas(sigmas)
     steps = len(sigmas) - 1
     for index in range(steps):
         predictions = denoiser(transformer, *states, sigmas, index)
+        states, denoised = step(states, predictions, sigmas, index)
+        report(callback, index, steps, states, denoised)
+    return states
+
+
+def _stochastic_step(rule: EulerAncestralDiffusionStep | EulerCfgPpDiffusionStep, noise_seed: Seeds) -> Step:
+    """A step in float32 that may add noise; noise is drawn for the video first, then for the audio."""
+    generator = seeded_generators(noise_seed)
+
+    def step(states: States, predictions: Predictions, sigmas: Tensor, index: int) -> Stepped:
         denoised, updated = [], []
         for state, prediction in zip(states, predictions, strict=True):
             if prediction is None:
@@ -165,9 +177,9 @@ def _stochastic_loop(
                 latent = blend_clean(latent, state.denoise_mask, state.clean_latent)
             denoised.append(clean)
             updated.append(replace(state, latent=latent.to(state.latent.dtype)))
-        states = tuple(updated)
-        report(callback, index, steps, states, denoised)
-    return states
+        return tuple(updated), denoised
+
+    return step
 
 
 def clean_predictions(states: States, predictions: Predictions) -> tuple[Tensor | None, Tensor | None]:
