@@ -32,10 +32,13 @@ def encoder() -> GemmaTextEncoder:
 
 @pytest.fixture(scope="module")
 def peer() -> transformers.Gemma3ForConditionalGeneration:
+    # In float32 from the start: widened afterwards, what it computes while it is built would be rounded to bfloat16.
+    version = tuple(map(int, transformers.__version__.split(".")[:2]))
+    dtype = {"dtype" if version >= (4, 56) else "torch_dtype": torch.float32}
     model = transformers.Gemma3ForConditionalGeneration.from_pretrained(
-        GEMMA3, attn_implementation="sdpa", local_files_only=True
+        GEMMA3, attn_implementation="sdpa", local_files_only=True, **dtype
     )
-    return model.float().eval()
+    return model.eval()
 
 
 def test_request_from_text() -> None:

@@ -33,7 +33,7 @@ from tools.graphs import ltx25
 from tools.graphs.parts import PROMPT
 from tools.graphs.tiny import with_tiny_split_files
 from tools.provision import REPO
-from tools.server import Prompt, PromptRejected, Server
+from tools.server import Event, Prompt, Server
 
 SIZE = {"width": 64, "height": 64, "length": 17}
 AUDIO_LATENT_SECONDS = 0.04
@@ -243,9 +243,17 @@ def test_a_wrong_combination_of_files_is_refused_before_sampling(
     assert [word for word in words if word not in done.error] == [], done.error
 
 
-def test_a_lora_of_another_model_is_refused_when_queued(server: Server) -> None:
+def test_a_lora_of_another_model_is_used_and_said(server: Server) -> None:
     prompt = with_inputs(
         prompt_of("ltx-2.5-text-to-video"), "LTX2CheckpointLoader", lora="ltx-2.3-tiny-lora-a.safetensors"
     )
-    with pytest.raises(PromptRejected, match=r"LoRA for LTX-2\.3; .* is LTX-2\.5"):
-        server.client.queue(prompt)
+    texts: list[str] = []
+
+    def note(event: Event) -> None:
+        if event["type"] == "executed" and prompt[event["data"]["node"]]["class_type"] == "LTX2CheckpointLoader":
+            texts.extend(event["data"]["output"]["text"])
+
+    server.client.free()
+    assert server.client.run(prompt, on_event=note).status == "success"
+    [text] = texts
+    assert "made for LTX-2.3" in text and "is LTX-2.5" in text

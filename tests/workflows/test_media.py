@@ -22,7 +22,7 @@ FRAMES, LONG = 17, 33
 TRACKED = (9, 256, 192)  # the dots of smaller pictures fall between the pixels
 SIZE = {"width": WIDTH, "height": HEIGHT, "length": FRAMES, "steps": 2}
 # The answer of the tiny Gemma to this seed ends by itself.
-SEED, MAX_TOKENS = 4, 400
+SEED, MAX_TOKENS = 48, 400
 CHANGES: dict[str, dict[str, Any]] = {
     "LoadImage": {"image": "source.png"},
     "LTX2ContextWindows": {"window_length": 17, "overlap": 8},
