@@ -48,11 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_grad_enabled(False)
     print(timed.check_numbers(setting), file=sys.stderr, flush=True)
     for name in options.parts:
+        if time.monotonic() - started > SECONDS_AT_MOST:
+            print(f"stopped after {SECONDS_AT_MOST} s; run the other parts with --parts", file=sys.stderr)
+            break
         for row in PARTS[name](setting):
             done.append(row)
             print(_line(row), file=sys.stderr, flush=True)
             if time.monotonic() - started > SECONDS_AT_MOST:
-                print(f"stopped after {SECONDS_AT_MOST} s; run the other parts with --parts", file=sys.stderr)
                 break
         timed.empty_cache(device)
     if done:

@@ -55,6 +55,9 @@ def norm_rotate(
     cos, sin = table or (x, x)
     if table is not None and (cos.stride() != sin.stride() or cos.stride(-1) != 1):
         return None
+    # Only rows of the batch are shared here; anything else that broadcasts would be read beyond its end.
+    if table is not None and cos.shape not in ((rows, heads, x.shape[1], width // heads // 2) for rows in (1, len(x))):
+        return None
 
     def launch(kernels: ModuleType) -> Tensor:
         batch, tokens, _ = x.shape
@@ -99,7 +102,7 @@ def gate_heads(x: Tensor, logits: Tensor) -> Tensor | None:
     if not is_fast(x, logits) or x.stride(-1) != 1 or not logits.is_contiguous():
         return None
     batch, tokens, heads, head_dim = x.shape
-    if heads * head_dim > _WIDEST_ROW:
+    if heads * head_dim > _WIDEST_ROW or logits.shape != x.shape[:3]:
         return None
 
     def launch(kernels: ModuleType) -> Tensor:

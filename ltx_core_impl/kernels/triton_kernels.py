@@ -108,7 +108,8 @@ def quantize_kernel(
     if DYNAMIC:
         low, high = tl.load(low_ptr).to(tl.float32), tl.load(high_ptr).to(tl.float32)
         # IEEE division as PyTorch has it: the default one may be off by a bit.
-        scale = tl.div_rn(tl.maximum(tl.maximum(tl.abs(low), tl.abs(high)), SMALLEST), LARGEST)
+        largest = tl.maximum(tl.abs(low), tl.abs(high), propagate_nan=tl.PropagateNan.ALL)
+        scale = tl.div_rn(tl.maximum(largest, SMALLEST, propagate_nan=tl.PropagateNan.ALL), LARGEST)
         if program == 0:
             tl.store(scale_ptr, scale)
     else:
@@ -117,7 +118,9 @@ def quantize_kernel(
     position = program.to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = position < elements
     x = tl.load(x_ptr + position, mask=inside, other=0.0).to(tl.float32) * factor
-    x = tl.minimum(tl.maximum(x, -LARGEST), LARGEST)
+    # As PyTorch's clamp: a NaN stays one. Left to themselves these make it the largest number.
+    x = tl.maximum(x, -LARGEST, propagate_nan=tl.PropagateNan.ALL)
+    x = tl.minimum(x, LARGEST, propagate_nan=tl.PropagateNan.ALL)
     tl.store(codes_ptr + position, x.to(codes_ptr.dtype.element_ty), mask=inside)
 
 

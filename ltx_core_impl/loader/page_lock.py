@@ -41,6 +41,16 @@ class CudaPageLock:
         torch.cuda.cudart().cudaHostUnregister(memory.data_ptr())
 
 
+def _forget_refusal() -> None:
+    """CUDA reports a failed registration a second time, at the next launch: let that be a launch that is not needed."""
+    if not torch.cuda.is_initialized():
+        return
+    try:
+        torch.empty(1, dtype=torch.uint8, device="cuda").fill_(0)
+    except RuntimeError as error:
+        logger.debug("reported again after page-locking was refused: %s", error)
+
+
 class HostSlab:
     """Page-locked room for some tensors, laid out as in a :class:`BlockBuffer`; unlocked when it is dropped.
 
@@ -65,9 +75,13 @@ class HostSlab:
             # Whole pages of its own: a page that two locked ranges share is refused.
             begin = -room.data_ptr() % PAGE
             memory = room[begin : begin + pages * PAGE]
+            locked = False
             try:
                 locked = lock.pin(memory)
             except RuntimeError as error:
                 logger.warning("weights cannot be page-locked, copies to the device will be slow: %s", error)
                 return None
+            finally:
+                if not locked:
+                    _forget_refusal()
             return cls(memory, like, lock) if locked else None

@@ -81,7 +81,7 @@ class ComponentPatcher(ModelPatcher):
         """Bytes of room that the run which loaded it last asked for, whatever the shape."""
         return self.working_memory
 
-    def partially_load(self, device_to: torch.device, extra_memory: float = 0, **_: Any) -> int:
+    def partially_load(self, device_to: torch.device, extra_memory: float = 0, *_: Any, **__: Any) -> int:
         """Let the weights take ``extra_memory`` bytes more (or less) on the device than now.
 
         Returns:
@@ -104,18 +104,19 @@ class ComponentPatcher(ModelPatcher):
         # A home on the host makes leaving the card free. It is given up where it is in the way, or the same memory.
         shared = mm.vram_state == mm.VRAMState.SHARED
         keep = not shared and mm.get_free_memory(self.offload_device) > self.model_size()
+        least = self._place.least_bytes
         while True:
             try:
                 self._place.resize(budget, keep_homes=keep, between=check_interrupt)
                 return
             except torch.cuda.OutOfMemoryError:
-                least = self._place.least_bytes
                 if budget <= least:
                     raise
-                budget = max(least, min(budget, self.model_size()) // 2)
-                mm.soft_empty_cache()
+            # Out here nothing is held by the error any more.
+            budget = max(least, min(budget, self.model_size()) // 2)
+            mm.soft_empty_cache()
 
-    def partially_unload(self, device_to: torch.device, memory_to_free: float = 0, **_: Any) -> int:
+    def partially_unload(self, device_to: torch.device, memory_to_free: float = 0, *_: Any, **__: Any) -> int:
         """Give back at least ``memory_to_free`` bytes if streaming can, else nothing; returns the bytes freed."""
         before = self.loaded_size()
         left = before - memory_to_free

@@ -419,7 +419,9 @@ def test_what_comfyui_asks_of_a_patcher_is_answered(card: Card) -> None:
     assert patcher.get_ram_usage() == patcher.model_size() == 9 * ONE
     card.load(patcher)
     assert patcher.partially_load(CARD, 0, force_patch_weights=True) == 0
+    assert patcher.partially_load(CARD, 0, True) == 0
     assert patcher.partially_load(CARD, -ONE, force_patch_weights=True) == -ONE
+    assert patcher.partially_unload(CPU, ONE, True) == ONE
     assert patcher.is_clone(patcher)
 
 

@@ -17,6 +17,7 @@ from torch.nn.functional import linear, rms_norm
 from ltx_core_impl.kernels import modulated_norm, neighborhood, optional, own
 from ltx_core_impl.model.transformer.adaln import Modulation
 from ltx_core_impl.model.transformer.attention import Attention
+from ltx_core_impl.model.transformer.rope import precompute_rope
 from ltx_core_impl.model.video_vae.diffusion.neighborhood import neighborhood_attention
 from ltx_core_impl.quantization import linear as quantized
 from ltx_core_impl.quantization.fp8 import emulated_scaled_mm, quantize_weight
@@ -185,6 +186,15 @@ def test_layers_with_other_scales_do_not_share() -> None:
     assert len(prepared) == 2
 
 
+@pytest.mark.parametrize("axes", [1, 3])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_rotation_tables_are_laid_out_as_the_kernel_reads_them(axes: int, rows: int) -> None:
+    positions = torch.rand(rows, axes, 7, 2) * 20
+    table = precompute_rope(positions, width=32, heads=4, max_pos=(20,) * axes, dtype=torch.bfloat16)
+    assert table.cos.shape == (rows, 4, 7, 4)
+    assert table.cos.stride() == table.sin.stride() == (7 * 16, 4, 16, 1)
+
+
 INTERPRETED = """
     import torch
     from torch.nn.functional import rms_norm
@@ -211,6 +221,20 @@ INTERPRETED = """
         codes, scale = own.quantize(x, None, 1e-30)
         assert codes.shape == x.shape and codes.dtype == torch.float8_e4m3fn and torch.equal(scale, dynamic_scale(x))
 
+    for bad in (float("nan"), float("inf")):
+        x = torch.randn(64)
+        x[5] = bad
+        for given in (None, torch.tensor(0.003)):
+            low, high = x.aminmax()
+            scale, wide = torch.zeros(()) if given is None else given, torch.empty(x.shape)
+            kernels.quantize_kernel[(1,)](
+                x, low, high, scale, wide, x.numel(), DYNAMIC=given is None, LARGEST=FP8_MAX, SMALLEST=1e-30, BLOCK=4096
+            )
+            expected = dynamic_scale(x) if given is None else given
+            torch.testing.assert_close(scale, expected, rtol=0, atol=0, equal_nan=True)
+            plain = (x * expected.reciprocal()).clamp(-FP8_MAX, FP8_MAX)
+            torch.testing.assert_close(wide, plain, rtol=0, atol=0, equal_nan=True)
+
     codes = torch.arange(256, dtype=torch.uint8)
     codes = codes[(codes & 127) != 127].view(torch.float8_e4m3fn)  # all but the two NaNs
     for dtype in (torch.bfloat16, torch.float16):
@@ -230,6 +254,10 @@ INTERPRETED = """
 
     x, logits = torch.randn(2, 4, 5, 6).transpose(1, 2), torch.randn(2, 5, 4)
     torch.testing.assert_close(own.gate_heads(x, logits), x * (2 * logits.sigmoid())[..., None], rtol=1e-5, atol=1e-6)
+    assert own.gate_heads(x, logits[:1]) is None  # what broadcasts is left to PyTorch
+    q, weight = torch.randn(2, 5, 24), torch.ones(24)
+    for shape in ((1, 1, 5, 3), (1, 4, 1, 3), (3, 4, 5, 3), (1, 4, 5, 1)):
+        assert own.norm_rotate(q, weight, 1e-6, 4, (torch.ones(shape), torch.ones(shape)), True) is None
     assert not own._broken
 """
 

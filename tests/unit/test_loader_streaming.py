@@ -8,6 +8,7 @@ from torch import nn
 
 from ltx_core_impl.loader import SingleGPUModelBuilder
 from ltx_core_impl.loader.block_buffer import block_bytes
+from ltx_core_impl.loader.page_lock import HostSlab
 from ltx_core_impl.loader.streaming import BlockStreamer, plan_streaming, resident_order, smallest_budget
 from ltx_core_impl.model.transformer import LTXModelConfigurator, X0Model
 from ltx_core_impl.quantization import QuantizationPolicy
@@ -173,3 +174,37 @@ def test_any_precision_and_lora_streams_the_resident_numbers(policy: str, lora: 
             streamed = model(*golden_modalities("2.3"))
     assert all(torch.equal(a, b) for a, b in zip(streamed, resident, strict=True))
     assert all(out.isfinite().all() for out in resident)
+
+
+class _Refuses:
+    """No page-locked memory, said as a lock may say it."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    def pin(self, memory: torch.Tensor) -> bool:
+        if self.error is not None:
+            raise self.error
+        return False
+
+    def unpin(self, memory: torch.Tensor) -> None:
+        raise AssertionError("was not locked")
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("no")])
+def test_what_cuda_says_of_a_refused_lock_is_not_left_to_the_next_launch(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    launches = []
+
+    def empty(*size: int, **to: object) -> torch.Tensor:
+        if to.get("device") != "cuda":
+            return original(*size, **to)
+        launches.append(size)
+        raise RuntimeError("CUDA error: out of memory")
+
+    weights, original = [torch.zeros(4)], torch.empty
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch, "empty", empty)
+    assert HostSlab.granted(weights, _Refuses(error)) is None
+    assert launches == [(1,)]

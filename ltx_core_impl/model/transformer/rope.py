@@ -91,8 +91,12 @@ def precompute_rope(
     angles = ((2 * fractions - 1).unsqueeze(-2) * grid.unsqueeze(-1)).flatten(-2)  # (B, T, K * P), axis fastest
     pad = width // 2 - angles.shape[-1]
     angles = torch.nn.functional.pad(angles, (pad, 0))  # angle 0 in front: those channels do not rotate
-    angles = angles.unflatten(-1, (heads, -1)).transpose(1, 2)
-    return RopeTable(angles.cos().to(dtype), angles.sin().to(dtype))
+
+    def per_head(values: torch.Tensor) -> torch.Tensor:
+        # Of a single axis the angles lie token after token: the kernels want the channels of a token side by side.
+        return values.to(dtype).contiguous().unflatten(-1, (heads, -1)).transpose(1, 2)
+
+    return RopeTable(per_head(angles.cos()), per_head(angles.sin()))
 
 
 def apply_rotary_emb(x: torch.Tensor, table: RopeTable, rope_type: RopeType = RopeType.SPLIT) -> torch.Tensor:
