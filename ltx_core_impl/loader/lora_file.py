@@ -174,7 +174,13 @@ def open_lora(path: PathLike, sd_ops: SDOps | None = None) -> LoraFile:
         elif split is None or _other_kind(name):
             unknown.append(key)
         else:
-            parts.setdefault(split.module, {})[split.role] = key
+            found = parts.setdefault(split.module, {})
+            if split.role in found:
+                raise LoraError(
+                    f"{checkpoint.path} holds {found[split.role]!r} and {key!r}, which say the same of {split.module}; "
+                    "only one of them could be applied. Use another export of this LoRA"
+                )
+            found[split.role] = key
     _refuse_other_adapters(checkpoint, unknown)
     changes = {module: ModuleChange(found, kind_of(frozenset(found))) for module, found in parts.items()}
     if not any(change.kind or {"diff_b", "b_norm", "up_bias"} & set(change.keys) for change in changes.values()):
@@ -217,7 +223,21 @@ def _refuse_other_adapters(checkpoint: Checkpoint, keys: Iterable[str]) -> None:
 
 
 def _check_complete(lora: LoraFile, module: str, change: ModuleChange) -> None:
-    """Nothing of a module may be left over, and a DoRA must have its magnitudes."""
+    """Nothing of a module may be left over, every part must hold numbers, and a DoRA must have its magnitudes."""
+    for role, key in change.keys.items():
+        entry = lora.checkpoint.entries[key][1]
+        count = math.prod(entry.shape)
+        if count == 0 or (role == "alpha" and count != 1):
+            needed = "one number is" if role == "alpha" else "numbers are"
+            raise LoraError(
+                f"{lora.path}: {key!r} has the shape {tuple(entry.shape)}; {needed} needed. The file is damaged, "
+                "download it again or save it anew"
+            )
+        if role != "alpha" and not entry.dtype.startswith(("F", "BF")):
+            raise LoraError(
+                f"{lora.path}: {key!r} is stored as {entry.dtype}; numbers with a fraction are needed (F32, F16, BF16 "
+                "or fp8). Use another export of this LoRA"
+            )
     used = {*_ALONE, *DIFFERENCES, *change.weight_roles} | (_WITH_WEIGHT if change.kind else set())
     left = [key for role, key in change.keys.items() if role not in used]
     if left:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -189,7 +190,11 @@ class LoraFusion:
         if rank is None or not {*entry.roles} - DIFFERENCES:
             return 1.0
         if "alpha" in entry.change.keys:
-            return self._files[entry.index].read(entry.change.keys["alpha"]).float().item() / rank
+            key = entry.change.keys["alpha"]
+            alpha = self._files[entry.index].read(key).float().item()
+            if not math.isfinite(alpha):
+                raise LoraError(f"{lora.path}: {key!r} is {alpha}; a number is needed. Download the file again")
+            return alpha / rank
         return lora.scales.of(entry.module).factor(entry.module, rank) if entry.change.kind.name == "LoRA" else 1.0
 
     def _read(self, entry: _Change, role: str, device: torch.device, load_device: torch.device) -> Tensor:

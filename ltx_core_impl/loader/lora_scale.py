@@ -14,6 +14,7 @@ from .header import Header
 from .key_maps.lora_names import names_text_encoder
 
 METADATA_KEY = "lora_adapter_metadata"
+MAX_ALPHA = 1e9
 
 _TEXT_ENCODERS = ("text_encoder", "text_encoders", "te")
 _FIELDS = ("r", "lora_alpha", "alpha_pattern", "rank_pattern", "use_rslora", "use_dora")
@@ -93,14 +94,19 @@ def _scale(header: Header, section: str, values: Mapping[str, Any]) -> TrainedSc
     return TrainedScale(
         None if alpha is None else _number(f"{where}lora_alpha", alpha),
         {key: _number(f"{where}alpha_pattern {key}", value) for key, value in pattern.items()},
-        values.get("use_rslora") is True,
-        values.get("use_dora") is True,
+        _is_set(values.get("use_rslora")),
+        _is_set(values.get("use_dora")),
     )
 
 
+def _is_set(value: Any) -> bool:
+    """Trainers write true as a JSON value, as 1 or as a text."""
+    return str(value).lower() in ("true", "1")
+
+
 def _number(where: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise LoraError(f"{where} is {value!r}; a number is needed. Use the LoRA as it was published")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < MAX_ALPHA:
+        raise LoraError(f"{where} is {value!r:.60}; a number is needed. Use the LoRA as it was published")
     return float(value)
 
 

@@ -46,7 +46,7 @@ def _from_line(number: int, line: str) -> list[Point]:
 def _from_json(text: str) -> list[list[Point]]:
     try:
         return [[_point(point["x"], point["y"]) for point in track] for track in json.loads(text)]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(
             f'The tracks are not the JSON of a track editor, [[{{"x": 1, "y": 2}}, ...], ...]: {error}. Or write one '
             f"track per line, for example: {EXAMPLE}"

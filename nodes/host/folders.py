@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import folder_paths
 
@@ -26,15 +26,48 @@ def file_options(*folders: str, optional: bool = False) -> list[str]:
 
 
 def _names_in(folder: str) -> list[str]:
-    """What ComfyUI lists of a folder. Its listing gives up at an entry that cannot be looked at; ours leaves it out."""
+    """What ComfyUI lists of a folder. Its listing gives up at an entry that cannot be looked at; ours leaves it out.
+
+    Where links lead back, ComfyUI's repeats the folder up to forty times, and with two such links it never ends.
+    """
     if folder not in folder_paths.folder_names_and_paths:
         return []
+    roots, extensions = folder_paths.folder_names_and_paths[folder][:2]
     try:
+        if folder_paths.cached_filename_list_(folder) is None and any(map(_leads_back, roots)):
+            return _walked(roots, extensions)
         return folder_paths.get_filename_list(folder)
     except OSError as error:
         logger.warning("models/%s has an entry that cannot be read (%s); it is left out.", folder, error)
-    roots, extensions = folder_paths.folder_names_and_paths[folder][:2]
+    return _walked(roots, extensions)
+
+
+def _walked(roots: Iterable[str], extensions: set[str]) -> list[str]:
     return sorted({name for root in roots for name in _walk(root) if _is_listed(name, extensions)})
+
+
+def _leads_back(path: str, above: frozenset[str] = frozenset(), done: set[str] | None = None) -> bool:
+    """Whether a link below a folder leads to a folder that it lies in; ``done``: real folders where none does."""
+    done = set() if done is None else done
+    real = os.path.realpath(path)
+    if real in above:
+        return True
+    if real in done:
+        return False
+    done.add(real)
+    try:
+        with os.scandir(path) as entries:
+            below = [entry.path for entry in entries if _is_folder(entry)]
+    except OSError:
+        return False
+    return any(_leads_back(folder, above | {real}, done) for folder in below)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_listed(name: str, extensions: set[str]) -> bool:

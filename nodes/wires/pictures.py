@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -21,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 SHORT_SOUND = 0.5
 """A sound that lasts less than this part of its picture is said."""
+MAX_RATE = 2**31 - 1
+"""Hertz that a sound file can state."""
 SILENCE_RATE = 48_000
 """Samples per second of the silence that stands in for a missing sound."""
 
@@ -107,8 +108,8 @@ def require_sound(audio: Any) -> Audio:
             f"{tuple(waveform.shape) if isinstance(waveform, torch.Tensor) else describe(audio)}. Check the file that "
             "it was loaded from."
         )
-    if isinstance(rate, bool) or not isinstance(rate, Real) or not 1 <= rate < math.inf:
-        raise InputError(f"audio has a sample rate of {rate}; it must be a whole number of hertz above 0.")
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not 1 <= rate <= MAX_RATE:
+        raise InputError(f"audio has a sample rate of {rate!s:.20}; it must be a whole number of hertz above 0.")
     require_finite(waveform, "audio", "Check the node that made it, or the file.")
     sound = Audio(waveform=waveform.float(), sampling_rate=int(rate))
     if waveform.shape[1] <= 2:

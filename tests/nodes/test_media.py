@@ -184,6 +184,7 @@ def test_an_interrupted_save_leaves_no_file(
         ({"audio": {"waveform": torch.zeros(1, 9, 9), "sample_rate": 8000}}, "9 channels"),
         ({"audio": {"waveform": torch.zeros(3, 2, 9), "sample_rate": 8000}}, "Give 1 or 1"),
         ({"audio": {"waveform": torch.zeros(1, 2, 9), "sample_rate": 0}}, "sample rate of 0"),
+        ({"audio": {"waveform": torch.zeros(1, 2, 9), "sample_rate": 10**400}}, "sample rate of 1000"),
         ({"audio": "sound"}, "needs a sound"),
         ({"video_latent": {"samples": torch.zeros(1, 128, 2, 2, 3)}}, "carries none"),
         ({"video_latent": {"samples": torch.zeros(1, 16, 2, 2, 3), "frame_rate": 24.0}}, "16 channels"),

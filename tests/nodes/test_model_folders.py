@@ -84,6 +84,7 @@ def test_one_entry_that_core_cannot_look_at_costs_itself_only(
     import folder_paths
 
     fill_with_oddities(models / "loras")
+    (models / "loras" / "back").unlink()  # a folder that leads back is not even shown to core
     (models / "loras" / "style.safetensors").write_bytes(b"x")
     (models / "loras" / "notes.txt").write_text("x")
 
@@ -93,8 +94,25 @@ def test_one_entry_that_core_cannot_look_at_costs_itself_only(
     monkeypatch.setattr(folder_paths, "get_filename_list", refuse)
     options = folders.file_options("loras", optional=True)
     assert options[0] == "none" and "style.safetensors" in options and "notes.txt" not in options
-    assert not any(name.startswith("back") for name in options)  # the folder itself, once
     assert "models/loras" in caplog.text
+
+
+def test_links_that_lead_back_end(folders: ModuleType, models: Path, nodes: dict[str, Any]) -> None:
+    """With two of them ComfyUI's own listing doubles its work forty times over."""
+    for folder in ("checkpoints", "loras"):
+        (models / folder / "model.safetensors").write_bytes(b"x")
+        (models / folder / "back").symlink_to(".")
+        (models / folder / "up").symlink_to("..")
+    build_schemas(nodes)
+    names = folders.file_options("checkpoints")
+    assert "model.safetensors" in names and not any("back" in name for name in names)
+
+
+def test_a_link_to_a_neighbour_is_listed_under_both_names(folders: ModuleType, models: Path) -> None:
+    (models / "loras" / "styles").mkdir()
+    (models / "loras" / "styles" / "a.safetensors").write_bytes(b"x")
+    (models / "loras" / "alias").symlink_to("styles")
+    assert folders.file_options("loras") == ["alias/a.safetensors", "styles/a.safetensors"]
 
 
 def test_an_unreadable_folder_is_left_out(

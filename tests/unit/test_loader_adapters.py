@@ -85,6 +85,8 @@ def close(actual: Tensor, expected: Tensor) -> None:
         ({"r": 2, "lora_alpha": 4}, 2.0),
         ({"transformer.r": 2, "transformer.lora_alpha": 2}, 1.0),
         ({"transformer.r": 2, "transformer.lora_alpha": 6, "transformer.use_rslora": True}, 6 / math.sqrt(2)),
+        ({"transformer.r": 2, "transformer.lora_alpha": 6, "transformer.use_rslora": 1}, 6 / math.sqrt(2)),
+        ({"transformer.r": 2, "transformer.lora_alpha": 6, "transformer.use_rslora": "True"}, 6 / math.sqrt(2)),
         ({"transformer.lora_alpha": 4, "transformer.alpha_pattern": {"to_q": 1}}, 0.5),
         ({"transformer.lora_alpha": 4, "transformer.alpha_pattern": {"^transformer.to_q$": 3}}, 1.5),
         ({"transformer.lora_alpha": 4, "transformer.alpha_pattern": {"o_q": 1, "to_q.x": 1}}, 2.0),
@@ -378,3 +380,36 @@ def test_streamed_blocks_hold_the_changed_weights(tmp_path: Path, scaled: bool) 
             assert streamer.plan.resident_blocks < 4
             assert torch.equal(changed(x), expected)
     assert (expected - plain).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"to_q.alpha": torch.ones(2)},
+        {"to_q.alpha": torch.ones(0)},
+        {"to_q.alpha": torch.tensor(math.nan)},
+        {"to_q.alpha": torch.tensor(math.inf)},
+        {"to_q.lora_A.weight": torch.ones(0, IN), "to_q.lora_B.weight": torch.ones(OUT, 0)},
+        {"to_q.lora_A.weight": A.to(torch.int32)},
+    ],
+)
+def test_a_part_that_holds_no_numbers_is_refused_by_its_name(tmp_path: Path, keys: dict[str, Tensor]) -> None:
+    with pytest.raises(LoraError, match=next(iter(keys)).replace(".", r"\.")):
+        fused(tmp_path, pair() | keys)
+
+
+def test_an_alpha_beyond_all_floats_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LoraError, match="lora_alpha"):
+        fused(tmp_path, pair(), 1.0, {"lora_adapter_metadata": json.dumps({"transformer.lora_alpha": 10**400})})
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"to_q.lora_down.weight": 2 * A, "to_q.lora_up.weight": B},
+        {"to_q.dora_scale": torch.ones(OUT, 1), "to_q.lora_magnitude_vector": torch.ones(OUT)},
+    ],
+)
+def test_two_tensors_of_one_meaning_are_refused(tmp_path: Path, keys: dict[str, Tensor]) -> None:
+    with pytest.raises(LoraError, match="only one of them could be applied"):
+        fused(tmp_path, pair() | keys)
