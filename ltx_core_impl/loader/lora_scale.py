@@ -113,6 +113,9 @@ def _number(where: str, value: Any) -> float:
 def _ends_with(module: str, key: str) -> bool:
     """PEFT's rule for a pattern that is a plain name: the whole module's name, or its last parts."""
     name = key.replace("\\.", ".").removesuffix("$")
+    joint = "."
+    if joint not in module:  # kohya joins the parts of a name by underscores
+        joint, name = "_", name.replace(".", "_")
     if name.startswith("^"):
         return module == name[1:]
-    return f".{module}".endswith(f".{name}")
+    return f"{joint}{module}".endswith(f"{joint}{name}")

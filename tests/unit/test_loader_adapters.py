@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ltx_core_impl.loader import LoraError, SingleGPUModelBuilder
+from ltx_core_impl.loader.header import Header, read_header
+from ltx_core_impl.loader.lora_scale import TrainedScales
 from ltx_core_impl.loader.streaming import BlockStreamer, smallest_budget
 from ltx_core_impl.quantization import QuantizationPolicy
 from ltx_core_impl.quantization.fp8 import cast_to_fp8, dequantize, quantize_weight
@@ -101,6 +103,19 @@ def test_alpha_in_the_metadata(tmp_path: Path, content: dict, factor: float) -> 
     metadata = {"lora_adapter_metadata": json.dumps(content)}
     result = fused(tmp_path, pair("transformer.to_q"), 0.5, metadata)
     close(result["to_q.weight"], W + 0.5 * factor * B @ A)
+
+
+def test_patterns_find_the_names_of_kohya(tmp_path: Path) -> None:
+    content = {"transformer.lora_alpha": 4, "transformer.alpha_pattern": {"attn1.to_q": 1, "o_k": 3}}
+    scales = TrainedScales(header_with(tmp_path, json.dumps(content)))
+    factor = scales.of("lora_unet_transformer_blocks_0_attn1_to_q").factor
+    assert factor("lora_unet_transformer_blocks_0_attn1_to_q", 2) == 0.5
+    assert factor("lora_unet_transformer_blocks_0_attn1_to_k", 2) == 2.0
+
+
+def header_with(folder: Path, text: str) -> Header:
+    save_file({"x": torch.zeros(1)}, folder / "header.safetensors", {"lora_adapter_metadata": text})
+    return read_header(folder / "header.safetensors")
 
 
 def test_an_alpha_tensor_comes_before_the_metadata(tmp_path: Path) -> None:
