@@ -34,7 +34,9 @@ def _names_in(folder: str) -> list[str]:
         return []
     roots, extensions = folder_paths.folder_names_and_paths[folder][:2]
     try:
-        if folder_paths.cached_filename_list_(folder) is None and any(map(_leads_back, roots)):
+        # Asked for by name: a ComfyUI without it must not cost the pack its import.
+        cached = getattr(folder_paths, "cached_filename_list_", lambda _: None)
+        if cached(folder) is None and any(map(_leads_back, roots)):
             return _walked(roots, extensions)
         return folder_paths.get_filename_list(folder)
     except OSError as error:
@@ -43,7 +45,7 @@ def _names_in(folder: str) -> list[str]:
 
 
 def _walked(roots: Iterable[str], extensions: set[str]) -> list[str]:
-    return sorted({name for root in roots for name in _walk(root) if _is_listed(name, extensions)})
+    return sorted({name for root in roots for name in files_below(root) if _is_listed(name, extensions)})
 
 
 def _leads_back(path: str, above: frozenset[str] = frozenset(), done: set[str] | None = None) -> bool:
@@ -74,7 +76,7 @@ def _is_listed(name: str, extensions: set[str]) -> bool:
     return not extensions or os.path.splitext(name)[1].lower() in extensions
 
 
-def _walk(root: str) -> Iterator[str]:
+def files_below(root: str) -> Iterator[str]:
     """Paths below ``root``, each real folder once, so that links that lead back end."""
     seen: set[str] = set()
     for path, folders, files in os.walk(root, followlinks=True):  # passes over what it cannot open
