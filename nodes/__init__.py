@@ -35,6 +35,7 @@ MODULES = (
     "vae.video_vae",
     "files.video_file",
     "files.save_video",
+    "files.alpha",
     "files.hdr",
     "files.save_hdr",
     "vae.audio",

@@ -93,6 +93,9 @@ RELEASED = {
     "LTX2SaveHDR": "video_latent video_vae filename_prefix curve exposure crop_width crop_height half tile_size "
     "tile_overlap temporal_size temporal_overlap noise_seed keep_every audio",
     "LTX2PyramidBlend": "images source mask levels",
+    "LTX2RefineMatte": "matte invert expand black_clip white_clip feather mix unmix unmix_radius size plate_fit "
+    "plate_end images plate",
+    "LTX2SaveAlpha": "images filename_prefix frame_rate format crf mask audio",
     "LTX2DFRCanvas": "length temporal_rounds",
     "LTX2DFRTile": "video_latent keyframes noise temporal_round tile anchor_strength guides video_vae",
     "LTX2DFRJoin": "keyframes tile_1 keyframes_1 tile_2 keyframes_2 tile_3 keyframes_3 tile_4 keyframes_4",
