@@ -93,6 +93,10 @@ RELEASED = {
     "LTX2SaveHDR": "video_latent video_vae filename_prefix curve exposure crop_width crop_height half tile_size "
     "tile_overlap temporal_size temporal_overlap noise_seed keep_every audio",
     "LTX2PyramidBlend": "images source mask levels",
+    "LTX2TilingSizes": "width height length canvas tile",
+    "LTX2TiledFusion": "tile_width tile_height tile_frames overlap grid_cycle windows",
+    "LTX2ReferenceSheet": "image_1 layout width height length gap image_2 image_3 image_4 image_5 image_6 image_7 "
+    "image_8",
     "LTX2RefineMatte": "matte invert expand black_clip white_clip feather mix unmix unmix_radius size plate_fit "
     "plate_end images plate",
     "LTX2SaveAlpha": "images filename_prefix frame_rate format crf mask audio",
