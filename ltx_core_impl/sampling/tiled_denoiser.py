@@ -33,6 +33,7 @@ class TiledDenoiser:
     tools: tuple[VideoLatentTools, LatentTools | None]
     _parts: list[tuple[TokenPart, LatentState]] = field(default_factory=list, init=False, repr=False)
     _weights: list[Tensor] = field(default_factory=list, init=False, repr=False)
+    _positions: list[Tensor] = field(default_factory=list, init=False, repr=False)
 
     def __call__(
         self,
@@ -78,9 +79,10 @@ class TiledDenoiser:
         """The state without its latents, which every step has new ones of: kept, those of all tiles would be a
         multiple of the picture. Tiles of equal positions share them, and with them the model's tables."""
         empty = state.latent.new_empty(0)
-        known = (other.positions for _, other in self._parts)
-        same = next((one for one in known if torch.equal(one, state.positions)), None)
-        same = counted(state.positions) if same is None else same
+        same = next((one for one in self._positions if torch.equal(one, state.positions)), None)
+        if same is None:
+            same = counted(state.positions)
+            self._positions.append(same)
         return replace(state, latent=empty, clean_latent=empty, positions=same)
 
 
