@@ -59,13 +59,13 @@ RELEASED = {
     "LTX2LatentUpscale": "video_latent upscaler video_vae",
     "LTX2ImageGuide": "image video_vae video_latent frame_index strength crf as_keyframe guides",
     "LTX2ReferenceVideoGuide": "images model video_vae video_latent strength attention_strength tile_size "
-    "attention_mask guides",
+    "attention_mask guides tile_frames",
     "LTX2ReferenceAudioGuide": "reference strength audio_vae guides",
     "LTX2FreezeLatent": "latent frozen",
     "LTX2RetakeRegion": "start_time end_time generate generate_video generate_audio ramp video_latent audio_latent "
     "video_vae audio_vae",
     "LTX2InpaintRegion": "video_latent mask grow video_vae",
-    "LTX2FitVideo": "images frame_rate width height multiple length audio",
+    "LTX2FitVideo": "images frame_rate width height multiple length audio video_vae fit",
     "LTX2ExtendClip": "images frame_rate frames_before frames_after audio",
     "LTX2InpaintFill": "images mask grow",
     "LTX2EnhancePrompt": "text_encoder prompt seed max_tokens image system_prompt",
@@ -86,7 +86,7 @@ RELEASED = {
     "LTX2EncodeVideoFile": "file video_vae start length frame_rate width height fit tile_size tile_overlap "
     "temporal_size temporal_overlap audio_vae",
     "LTX2SaveVideo": "video_latent video_vae filename_prefix frame_rate crf tile_size tile_overlap temporal_size "
-    "temporal_overlap noise_seed audio",
+    "temporal_overlap noise_seed audio format alpha",
     "LTX2HDRDecode": "video_latent video_vae curve exposure crop_width crop_height tile_size tile_overlap "
     "temporal_size temporal_overlap noise_seed",
     "LTX2SaveEXR": "images filename_prefix half",
