@@ -78,7 +78,7 @@ def test_a_stale_link_is_renewed(tmp_path: Path) -> None:
 
 def test_a_foreign_python_without_pytest_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(provisioning, "_can_import", lambda python, modules: modules[0] not in DEV_REQUIREMENTS)
-    monkeypatch.setattr(provisioning, "_install", lambda *arguments: pytest.fail("installed something"))
+    monkeypatch.setattr(provisioning, "install_packages", lambda *arguments: pytest.fail("installed something"))
     host = Host(make_comfyui(tmp_path / "mine"), tmp_path / "python", owned=False)
     with pytest.raises(ProvisionError, match="installs nothing into a Python it did not make"):
         provisioning._install_dev(host)
