@@ -18,6 +18,8 @@ from tools.farm.jobs import BadJobs, Job
 
 ID_DIGITS = 16
 SHOWN_CHOICES = 12
+# How ComfyUI marks a file of its input folder, where it is not understood anyway.
+INPUT_MARK = " [input]"
 Infos = Mapping[str, Mapping[str, Any]]
 
 
@@ -61,7 +63,7 @@ def check_jobs(jobs: Sequence[Job], infos: Infos, folders: Sequence[Path], sourc
     contents: dict[str, set[str]] = {}
     for files in found:
         for name, path in files.items():
-            contents.setdefault(Path(name).name, set()).add(hashes[path])
+            contents.setdefault(_plain(name), set()).add(hashes[path])
     tasks: dict[str, Task] = {}
     notes = []
     for job, files in zip(jobs, found, strict=True):
@@ -122,7 +124,7 @@ def _task(
     """Files of different content and one name get names of their own; all others keep theirs, and so the prompt."""
     renamed = {}
     for name, path in files.items():
-        plain = Path(name).name
+        plain = _plain(name)
         renamed[name] = plain if len(contents[plain]) == 1 else f"{hashes[path][:8]}-{plain}"
     prompt = job.prompt
     if any(old != new for old, new in renamed.items()):
@@ -149,8 +151,12 @@ def _models(job: Job) -> frozenset[str]:
     return frozenset(loaders)
 
 
+def _plain(name: str) -> str:
+    return Path(name.removesuffix(INPUT_MARK)).name
+
+
 def _find(value: str, folders: Sequence[Path]) -> Path | None:
-    name = value.removesuffix(" [input]")
+    name = value.removesuffix(INPUT_MARK)
     candidates = (folder / name for folder in folders)
     return next((path.resolve() for path in candidates if name and path.is_file()), None)
 

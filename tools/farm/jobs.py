@@ -12,6 +12,7 @@ import difflib
 import io
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -72,14 +73,9 @@ def read_jobs(path: Path) -> list[Job]:
     jobs: list[Job] = []
     for line in _lines(path, problems):
         try:
-            jobs += itertools.islice(_expand(line, path.parent), MOST_JOBS + 1)
+            jobs += _expand(line, path.parent, MOST_JOBS - len(jobs))
         except PlacingError as error:
             problems.append((line.number, str(error)))
-        if len(jobs) > MOST_JOBS:
-            problems.append(
-                (line.number, f"more than {MOST_JOBS} jobs up to here. Split the table, or narrow its ranges.")
-            )
-            break
     if not jobs and not problems:
         problems.append((1, "no jobs. Below a header such as graph,prompt,seed comes a line for each job."))
     if problems:
@@ -87,13 +83,15 @@ def read_jobs(path: Path) -> list[Job]:
     return jobs
 
 
-def _expand(line: Line, folder: Path) -> Iterator[Job]:
+def _expand(line: Line, folder: Path, most: int) -> Iterator[Job]:
     """The jobs of a line: one for every combination of the values that its cells stand for."""
     prompt = _graph(line.graph, folder)
-    options = [[(column, value) for value in choices(prompt, column, cell)] for column, cell in line.values.items()]
+    options = [choices(prompt, column, cell) for column, cell in line.values.items()]
+    if math.prod(map(len, options)) > most:
+        raise PlacingError(f"more than {MOST_JOBS} jobs up to here. Split the table, or narrow its ranges.")
     label = Path(line.graph).stem
     for values in itertools.product(*options):
-        filled, placed = place(prompt, dict(values))
+        filled, placed = place(prompt, dict(zip(line.values, values, strict=True)))
         yield Job(line.number, label, line.name or label, filled, frozenset(placed))
 
 

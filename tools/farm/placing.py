@@ -8,6 +8,7 @@ and ``negative`` to the texts that a guider takes as positive and as negative.
 from __future__ import annotations
 
 import re
+import sys
 from copy import deepcopy
 from typing import Any
 
@@ -54,6 +55,8 @@ def choices(prompt: Prompt, column: str, cell: Any) -> list[Any] | range:
     first, last, step = int(numbers[1]), int(numbers[2]), int(numbers[3] or 1)
     if first > last or step == 0:
         raise PlacingError(f"'{column}' is {cell}: a range goes up, from the first value to the last (1..50).")
+    if (last - first) // step >= sys.maxsize:
+        raise PlacingError(f"'{column}' is {cell}: nobody needs so many.")
     return range(first, last + 1, step)
 
 
