@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,32 @@ from tools.farm.checking import check_jobs
 from tools.farm.jobs import read_jobs
 from tools.farm.manifest import NAME, read
 from tools.provision import REPO, is_provisioned, provision
-from tools.server import Server
+from tools.server import Prompt, Server
 
 CLIPS = 12
-ROWS = """graph,prompt,seed,length,LTX2Scheduler.steps,First frame.image,name
-demo-text-to-video-distilled,a red circle moves to the left with a low tone,1..8,9,,,
-demo-image-to-video,"a circle, it rests",1..4,9,2,picture.png,from a picture
-demo-image-to-video,a broken picture,1,9,2,broken.png,broken
+ROWS = """graph,prompt,seed,length,#6.steps,First frame.image,name
+demo-save-video,a red circle moves to the left with a low tone,1..8,9,,,
+from-picture.json,"a circle, it rests",1..4,9,2,picture.png,from a picture
+from-picture.json,a broken picture,1,9,2,broken.png,broken
 """
 PATIENCE = 240.0
+
+
+def picture_graph() -> Prompt:
+    """The demo's graph for a first frame, saved by our node: ComfyUI's own gives another file now and then."""
+    prompt = json.loads((REPO / "workflows" / "api" / "demo-image-to-video.json").read_text())
+    of_type = {node["class_type"]: key for key, node in prompt.items()}
+    [saving] = [
+        deepcopy(node)
+        for node in json.loads((REPO / "workflows" / "api" / "demo-save-video.json").read_text()).values()
+        if node["class_type"] == "LTX2SaveVideo"
+    ]
+    saving["inputs"]["video_latent"] = [of_type["LTX2Sampler"], 0]
+    saving["inputs"]["video_vae"] = [of_type["LTX2CheckpointLoader"], 1]
+    saving["inputs"]["audio"] = [of_type["LTX2Vocoder"], 0]
+    for kind in ("LTX2VideoVAEDecode", "CreateVideo", "SaveVideo"):
+        del prompt[of_type[kind]]
+    return prompt | {"20": saving}
 
 
 @dataclass
@@ -77,6 +95,7 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Farm:
         pytest.skip("servers end with a killed driver on Linux only")
     found = Farm(tmp_path_factory.mktemp("farm"))
     found.table.write_text(ROWS)
+    (found.folder / "from-picture.json").write_text(json.dumps(picture_graph()))
     shutil.copyfile(REPO / "models" / "demo" / "inputs" / "demo-first.png", found.folder / "picture.png")
     (found.folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     return found
