@@ -5,7 +5,7 @@
 Which ComfyUI: the one ``COMFYUI_PATH`` names, else the one whose ``custom_nodes`` this pack lies in, else one made in
 ``.host/`` (``LTX2_HOST_DIR`` moves it). A ComfyUI that we did not make keeps its packages: nothing is installed
 into its Python; only this pack and the tiny models are linked into its folders, and a few small files copied into its
-input folder.
+input folder. Its Python is its own venv, the one that ``COMFYUI_PYTHON`` names, or the one that runs this.
 
 Running it again is cheap: what is in place is left alone. Only the standard library is used here.
 """

@@ -1,4 +1,4 @@
-"""One film, one file: what memory held before must not show in the encoder's choices (findings/x264-reproducible.sh)."""
+"""One film, one file, whatever the encoder's memory held before (findings/x264-reproducible.sh)."""
 
 from __future__ import annotations
 

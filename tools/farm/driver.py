@@ -142,6 +142,7 @@ class Driver:
             task = self._queue.take(slot.about.machine, slot.loaded, machines, elsewhere)
             if task is not None:
                 slot.task, slot.since, slot.loaded = task, time.time(), task.models
+                self.state.first_job = self.state.first_job or slot.since
                 slot.pending = self._cluster.run(slot.actor, task, self._digests)
 
     def _look(self) -> None:

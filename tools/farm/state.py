@@ -34,6 +34,8 @@ class State:
     done: int = 0
     """Made by this run."""
     aside: int = 0
+    first_job: float = 0.0
+    """When the first job was given to a worker, seconds of the clock."""
     ended: float = 0.0
     left: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, list[float]] = field(default_factory=dict)
