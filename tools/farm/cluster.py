@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ class Actor(Worker):
     """A worker as an actor: knows its machine and reads files from the object store."""
 
     def __init__(self, gpu: bool, threads: int) -> None:
+        # Ray's processes ignore Ctrl-C, and a server that inherits that could not be asked to end.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         super().__init__(gpu, threads, ray.get)
 
     def about(self) -> About:
