@@ -129,3 +129,11 @@ def test_peak_memory_is_counted_anew_after_a_reset() -> None:
     assert high > 200_000_000 > 100_000_000 > low
     assert peak_memory.peak(2**22 + 1) is None
     peak_memory.reset(2**22 + 1)
+
+
+def test_a_folder_where_nothing_was_made_is_no_earlier_run(tmp_path: Path) -> None:
+    """A check, or a table with bad lines, leaves an empty manifest behind."""
+    with Manifest(tmp_path):
+        pass
+    assert (tmp_path / NAME).exists() and Manifest(tmp_path).entries == []
+    assert Manifest(tmp_path / "none").entries == []

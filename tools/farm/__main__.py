@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         "--address", help="HOST:6379 of a running cluster, or auto; a cluster on this machine if not given"
     )
     run.add_argument("--workers", type=_positive, help="one per graphics card, or per machine, if not given")
-    run.add_argument("--out", type=Path, help="folder for the results; named after the table if not given")
+    run.add_argument("--out", type=Path, help="folder for the results; jobs-clips for jobs.csv if not given")
     run.add_argument("--resume", action="store_true", help="go on with what the folder holds")
     run.add_argument("--again", action="store_true", help="with --resume: try again what was set aside")
     run.add_argument("--max-tries", type=_positive, default=3, help="of a job, whatever ends them (3)")
@@ -76,8 +76,8 @@ def _run(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us with & has it ignored
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped on the way out
     jobs = read_jobs(arguments.jobs)
-    out = arguments.out or arguments.jobs.with_suffix("")
-    if (out / NAME).exists() and not arguments.resume and not arguments.check:
+    out = arguments.out or arguments.jobs.with_name(f"{arguments.jobs.stem}-clips")
+    if Manifest(out).entries and not arguments.resume and not arguments.check:
         print(
             f"error: {out} holds an earlier run. --resume goes on with it; --out names another folder.", file=sys.stderr
         )
