@@ -138,11 +138,24 @@ def _start(arguments: argparse.Namespace) -> int:
     python = environment.make()
     if not is_provisioned():
         provision()
-    command = [str(python.parent / "ray"), "start", "--disable-usage-stats"]
+    values = environment.environment(python) | {"RAY_AUTH_MODE": "token"}
+    ray = str(python.parent / "ray")
+    token = Path.home() / ".ray" / "auth_token"
+    if not token.exists() and not os.environ.get("RAY_AUTH_TOKEN"):
+        if arguments.address:
+            print(
+                f"error: copy {token} of the first machine to this one: machines know each other by it.",
+                file=sys.stderr,
+            )
+            return 1
+        subprocess.run([ray, "get-auth-token", "--generate"], env=values, check=True, stdout=subprocess.DEVNULL)
+    command = [ray, "start", "--disable-usage-stats"]
     command += ["--address", arguments.address] if arguments.address else ["--head", "--include-dashboard", "false"]
-    if subprocess.run(command, env=environment.environment(python)).returncode:
+    if subprocess.run(command, env=values).returncode:
         return 1
-    print(f"\nThis machine is part of the cluster until: {python.parent / 'ray'} stop")
+    print(f"\nThis machine is part of the cluster until: {ray} stop")
+    if not arguments.address:
+        print(f"The others need {token} of this one, and: python3 -m tools.farm start --address THIS:6379")
     return 0
 
 
