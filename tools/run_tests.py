@@ -21,6 +21,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tools.farm import environment
 from tools.provision import REPO, ProvisionError, provision
 from tools.transformers_versions import install
 
@@ -45,6 +46,8 @@ def main() -> int:
     versions = None if quick else install(host.python)
     if versions is None and not quick:
         _shout("Other versions of transformers could not be installed: their tests will be SKIPPED.")
+    if not quick and not _has_farm():
+        _shout("Ray could not be installed: the tests of a whole farm will be SKIPPED.")
     arguments, threads = plan(sys.argv[1:], _cores())
     environment = os.environ | threads
     environment |= {"LTX2_CHROMIUM": browser or "", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -56,6 +59,14 @@ def main() -> int:
     if failed:
         print(f"\nFAILED: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _has_farm() -> bool:
+    try:
+        environment.make()
+    except ProvisionError as error:
+        print(error, file=sys.stderr)
+    return environment.is_made()
 
 
 def _step(name: str, command: Sequence[str], environment: dict[str, str]) -> bool:
