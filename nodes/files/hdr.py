@@ -9,8 +9,8 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ...ltx_core_impl.light.spaces import LOG_CODES, to_rec709
 from ...ltx_core_impl.media import tone_mapped, write_exr
-from ...ltx_core_impl.model.video_vae.hdr import ACESCCT, logc3_decompress
 from .. import host
 from ..host import host_files
 from ..vae.decoding import Clips
@@ -21,7 +21,6 @@ from ..wires.inputs import MAX_SIDE, noise_seed_input, tiling_inputs
 from ..wires.pictures import require_pictures
 
 CATEGORY = "LTX-2/video"
-CURVES = {"LogC3": logc3_decompress, "ACEScct": ACESCCT.to_linear}
 MAX_STOPS, MAX_EVERY = 20.0, 16
 
 
@@ -50,7 +49,7 @@ class LinearLight(NamedTuple):
 
     def of_chunk(self, chunk: Tensor, first: int) -> Tensor:
         """Linear light ``(f, H, W, 3)`` of a chunk in log that starts at frame ``first`` of its clip."""
-        return CURVES[self.curve](chunk[-first % self.every :: self.every, : self.height, : self.width])
+        return to_rec709(chunk[-first % self.every :: self.every, : self.height, : self.width], self.curve)
 
 
 def light_inputs() -> list[io.Input]:
@@ -58,7 +57,7 @@ def light_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "curve",
-            options=list(CURVES),
+            options=list(LOG_CODES),
             default="LogC3",
             tooltip="What the LoRA was trained in. LogC3: the HDR LoRA of LTX-2.3. ACEScct: ACES workflows of LTX-2.5.",
         ),
