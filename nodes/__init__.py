@@ -40,6 +40,8 @@ MODULES = (
     "files.alpha",
     "files.hdr",
     "files.save_hdr",
+    "files.load_hdr",
+    "vae.precision",
     "vae.audio",
     "vae.upscale",
     "guides.dfr",

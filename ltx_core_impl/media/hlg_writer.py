@@ -20,8 +20,12 @@ CODEC, PIXELS, TAG = "libx265", "yuv420p10le", "hvc1"
 CRF, PRESET = 12, "medium"
 BT2020_MATRIX = 9
 SMALLEST_SIDE = 64
-"""Pixels. libx265 refuses smaller pictures, or writes beyond its memory (34 x 34)."""
-_X265 = "repeat-headers=1:colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc:range=limited:log-level=error"
+"""Pixels. Of smaller pictures libx265 refuses some, and writes beyond its memory for others (34 x 34)."""
+# Without frames that look ahead: of clips of two pictures libx265 gives them times that no file can hold.
+_X265 = (
+    "bframes=0:repeat-headers=1:colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc:range=limited:"
+    "log-level=error"
+)
 
 
 def check_hlg_encoder() -> None:
