@@ -42,6 +42,7 @@ MODULES = (
     "files.save_hdr",
     "files.load_hdr",
     "vae.precision",
+    "files.exposures",
     "vae.audio",
     "vae.upscale",
     "guides.dfr",

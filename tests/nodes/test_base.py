@@ -96,6 +96,7 @@ RELEASED = {
     "LTX2LoadHDR": "file color_space frame_rate first_frame length trim width height fit",
     "LTX2ToACEScct": "images color_space",
     "LTX2Float32VAE": "video_vae",
+    "LTX2BlendExposures": "dark bright dark_stops bright_stops smoothness",
     "LTX2PyramidBlend": "images source mask levels",
     "LTX2TilingSizes": "width height length canvas tile",
     "LTX2TiledFusion": "tile_width tile_height tile_frames overlap grid_cycle windows",

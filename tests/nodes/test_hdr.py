@@ -130,6 +130,18 @@ def test_pictures_on_a_wire(run: Run) -> None:
     torch.testing.assert_close(grey, acescct_compress(picture[..., :1]).expand(-1, -1, -1, 3))
 
 
+def test_two_exposures(run: Run) -> None:
+    light = torch.tensor([[[[0.01, 0.02, 0.01], [3.0, 2.0, 1.0]]]])
+    images, weight = run("LTX2BlendExposures", dark=light / 4, bright=light * 4)
+    torch.testing.assert_close(images, light)
+    luma = (light * torch.tensor([0.2126, 0.7152, 0.0722])).sum(-1)
+    torch.testing.assert_close(weight, 1 / (1 + torch.exp(-(luma - 0.5) / 0.3)))
+    other, _ = run("LTX2BlendExposures", dark=light, bright=light * 0, dark_stops=0.0, smoothness=0.0)
+    torch.testing.assert_close(other, light * torch.tensor([[[[0.0], [1.0]]]]))
+    with pytest.raises(ValueError, match="one size and number"):
+        run("LTX2BlendExposures", dark=light, bright=light[:, :, :1])
+
+
 # A VAE in float32
 
 
