@@ -268,7 +268,7 @@ def _windowed(
     latents = []
     for start in starts:
         part = pictures[start * scale : start * scale + tile_frames]
-        video = conditioning_video(as_bytes(part), clip.height, clip.width)
+        video = conditioning_video(as_encoded(part, vae), clip.height, clip.width)
         latents.append(encoded_video(video, vae, sizes, sizes.together()))
     return VideoConditionByWindowedReference(tuple(latents), tuple(starts), strength)
 
