@@ -105,10 +105,15 @@ class VideoWriter:
         elif self._size != tuple(frames.shape[1:3]):
             raise ValueError(f"All chunks have the size of the first, {self._size}; got {tuple(frames.shape[1:3])}.")
         for picture in frames:
-            frame = self._frame(picture)
-            frame.pts, frame.time_base = self.frames_written, 1 / self.rate
-            self._container.mux(self._stream.encode(frame))
-            self.frames_written += 1
+            self._encode(self._frame(picture))
+        self._follow_with_sound()
+
+    def _encode(self, frame: av.VideoFrame) -> None:
+        frame.pts, frame.time_base = self.frames_written, 1 / self.rate
+        self._container.mux(self._stream.encode(frame))
+        self.frames_written += 1
+
+    def _follow_with_sound(self) -> None:
         if self._audio is not None:
             self._audio.encode_until(self.frames_written / self.rate)
 

@@ -214,7 +214,7 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
 
 
 def _part(handle: ComponentHandle, part: str, working_memory: int = 0, dtype: torch.dtype | None = None):
-    dtype = dtype or host.compute_dtype(host.compute_device(handle.device))
+    dtype = dtype or (torch.float32 if handle.float32 else host.compute_dtype(host.compute_device(handle.device)))
     builder = SingleGPUModelBuilder(model_class_configurator=CONFIGURATORS[part], model_path=handle.file.path)
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
@@ -228,7 +228,7 @@ def _part(handle: ComponentHandle, part: str, working_memory: int = 0, dtype: to
 
 def video_encoder(handle: ComponentHandle, pixels: int) -> Any:
     """Context manager: the encoder, with room for ``pixels`` (frames x height x width of a tile)."""
-    return _part(handle, "video_encoder", working_memory=convolution_memory(pixels))
+    return _part(handle, "video_encoder", working_memory=convolution_memory(pixels) * (2 if handle.float32 else 1))
 
 
 def video_decoder(handle: ComponentHandle, working_memory: int, dtype: torch.dtype | None = None) -> Any:
