@@ -67,7 +67,7 @@ def newest_front_end() -> Path:
 
 
 def serve_from(page: Any, server: Server, folder: Path) -> None:
-    """The page gets the front-end's own files from ``folder``, as with --front-end-root, and the rest from the server."""
+    """The page gets the front-end's files from ``folder``, as with --front-end-root, and the rest from the server."""
 
     def answer(route: Any) -> None:
         path = urlsplit(route.request.url).path.lstrip("/") or "index.html"
@@ -86,8 +86,8 @@ def newest_page(browser: Any, server: Server, newest_front_end: Path) -> Iterato
     """The newest front-end with the running server behind it."""
     page = browser.new_page(viewport={"width": 1600, "height": 900})
     serve_from(page, server, newest_front_end.resolve())
-    page.goto(server.url)
-    page.wait_for_function(READY, timeout=60_000)
+    page.goto(server.url, wait_until="commit", timeout=60_000)
+    page.wait_for_function(READY, timeout=120_000)
     yield page
     page.close()
 

@@ -62,7 +62,9 @@ def test_a_refusal_of_a_run(front_end: Any) -> None:
     assert shown(front_end, WIDTH) == 1
 
 
-NAMED = """async ([sentence, inputs]) => (await import("/extensions/ltx2-nodes/refusals.js")).namedInput(sentence, inputs)"""
+NAMED = """async ([sentence, inputs]) => {
+  return (await import("/extensions/ltx2-nodes/refusals.js")).namedInput(sentence, inputs);
+}"""
 
 
 @pytest.mark.parametrize(
