@@ -55,6 +55,14 @@ def test_files_are_what_the_descriptions_give(object_info: dict[str, Any]) -> No
     assert differences(files(all_graphs(), object_info)) == [], "run: python3 tools/graphs/workflows.py"
 
 
+def test_no_graph_uses_a_node_that_comfyui_gives_up(object_info: dict[str, Any]) -> None:
+    old = {name for name, info in object_info.items() if info.get("deprecated")}
+    assert old, "ComfyUI no longer says which nodes are deprecated"
+    for path in sorted((REPO / "workflows" / "api").glob("*.json")):
+        used = {node["class_type"] for node in json.loads(path.read_text("utf-8")).values()}
+        assert used & old == set(), path.name
+
+
 def test_negative_prompt_is_the_preset_of_the_version() -> None:
     assert NEGATIVE == LTX_2_3_PRESET.negative_prompt
 
