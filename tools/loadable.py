@@ -106,8 +106,8 @@ def text_encoder_list() -> str:
 def _section(formats: str, more: str) -> str:
     refused = ", ".join(KINDS)
     return (
-        f"{BEGIN}\n## What can be loaded\n\n{formats}\n\n{more}Refused by name, with what to use instead: {refused}, and "
-        "any quantised layer with a tensor beside it that is not known for its format. Files that can run code "
+        f"{BEGIN}\n## What can be loaded\n\n{formats}\n\n{more}Refused by name, with what to use instead: {refused}, "
+        "and any quantised layer with a tensor beside it that is not known for its format. Files that can run code "
         f"(.ckpt, .pt, .bin) are never read.\n{END}"
     )
 
@@ -115,8 +115,9 @@ def _section(formats: str, more: str) -> str:
 def sections() -> dict[str, str]:
     """The generated part of each page."""
     wide = (
-        "This is what precision auto does; bf16 widens all of it, fp8_cast and fp8_scaled_mm store the layers of the blocks in 8 bit whatever "
-        "the file holds; choose one of them where a LoRA on a packed file takes too much memory. "
+        "This is what precision auto does; bf16 widens all of it, fp8_cast and fp8_scaled_mm store the layers of the "
+        "blocks in 8 bit whatever the file holds; choose one of them where a LoRA on a packed file takes too much "
+        "memory. "
     )
     return {
         "LTX2CheckpointLoader": _section(transformer_list(), wide),

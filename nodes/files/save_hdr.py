@@ -99,7 +99,7 @@ class LTX2SaveHDR(io.ComfyNode):
         rate = file_rate(0.0, video_latent) / keep_every
         sounds = clip_sounds(audio, clips.count)
         metadata = host_files.graph_metadata(cls.hidden)
-        progress = host.Progress(clips.count * clips.frames)
+        progress = host.Progress(clips.count * clips.frames, "Decoding and writing", unit="frame")
         sizes = TileSizes(tile_size, tile_overlap, temporal_size, temporal_overlap)
         even = (slice(None), slice(light.height // 2 * 2), slice(light.width // 2 * 2))  # H.264 takes no others
         films = []

@@ -241,7 +241,7 @@ def _whole_cells(pixels: int, cell: int, fit: str) -> int:
 
 def _encoded(source: FileRef, handle: ComponentHandle, cut: Cut, start: float, fit: str, sizes: TileSizes) -> Tensor:
     tiling = convolution_tiling(handle, sizes)
-    progress = host.Progress(cut.frames)
+    progress = host.Progress(cut.frames, "Reading and encoding", unit="frame")
     size = (cut.frames, cut.height, cut.width)
     with components.video_encoder(handle, pixels=tile_pixels(size, sizes)) as encoder:
         dtype = next(encoder.parameters()).dtype
