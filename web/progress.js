@@ -8,11 +8,11 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
 const FRAMES_PER_SECOND = 8;
-const LONGEST_SIDE = 384;
 const TITLE_HEIGHT = 30;
 
 let phase = null;
 let motion = null;
+let moving = [];
 
 /** "Sampling: step 3 of 8, 12 s left" */
 export function phaseText({ phase: name, unit, done, total, seconds_left: left }) {
@@ -38,31 +38,21 @@ function draw(node, context) {
 function stopMotion() {
   clearInterval(motion);
   motion = null;
+  moving = [];
 }
 
-async function picturesOf({ frames, strip }) {
-  const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${strip}`)).blob());
-  const height = image.height / frames;
-  const scale = LONGEST_SIDE / Math.max(image.width, height);
-  const canvas = new OffscreenCanvas(Math.round(image.width * scale), Math.round(height * scale));
-  const context = canvas.getContext("2d");
-  const pictures = [];
-  for (let frame = 0; frame < frames; frame++) {
-    context.drawImage(image, 0, frame * height, image.width, height, 0, 0, canvas.width, canvas.height);
-    pictures.push(await canvas.convertToBlob({ type: "image/jpeg", quality: 0.9 }));
-  }
-  return pictures;
+function pictureOf(base64) {
+  return new Blob([Uint8Array.from(atob(base64), (sign) => sign.charCodeAt(0))], { type: "image/jpeg" });
 }
 
-/** Shows the pictures in turn until the next ones come or the node ends. */
-async function play({ detail }) {
+/** Shows the pictures in turn until the node ends; those of the next step go on where these are. */
+function play({ detail }) {
   const { node, prompt_id: promptId } = detail;
-  const pictures = await picturesOf(detail);
   if (phase === null || phase.node !== node) return;
-  stopMotion();
+  moving = detail.frames.map(pictureOf);
   let shown = 0;
-  motion = setInterval(() => {
-    const blob = pictures[shown++ % pictures.length];
+  motion ??= setInterval(() => {
+    const blob = moving[shown++ % moving.length];
     const ids = { nodeId: node, displayNodeId: node, realNodeId: node, parentNodeId: node };
     api.dispatchCustomEvent("b_preview_with_metadata", { blob, promptId, jobId: promptId, ...ids });
   }, 1000 / FRAMES_PER_SECOND);

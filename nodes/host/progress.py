@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 PHASE_EVENT, MOTION_EVENT = "ltx2.phase", "ltx2.motion"
 _EVENT_SECONDS = 0.1
+_MOTION_SIDE = 256
 _silent: ContextVar[bool] = ContextVar("ltx2_silent_progress", default=False)
 
 
@@ -67,7 +68,7 @@ class Progress:
         self._print(done)
         self._say(done)
         if motion:
-            _send(MOTION_EVENT, {"frames": len(motion), "strip": _strip(motion)})
+            _send(MOTION_EVENT, {"frames": [_jpeg(picture) for picture in motion]})
 
     def _print(self, done: int) -> None:
         if self._console is None:
@@ -104,14 +105,12 @@ def _send(event: str, data: dict[str, Any]) -> None:
         server.send_sync(event, {"node": context.node_id, "prompt_id": context.prompt_id} | data, server.client_id)
 
 
-def _strip(pictures: Sequence[Image.Image]) -> str:
-    """Pictures of one size below one another, as PNG in base64."""
-    width, height = pictures[0].size
-    strip = Image.new("RGB", (width, height * len(pictures)))
-    for index, picture in enumerate(pictures):
-        strip.paste(picture, (0, index * height))
+def _jpeg(picture: Image.Image) -> str:
+    """A small picture as JPEG in base64, enlarged here: a browser is slow to encode what it has enlarged."""
+    factor = max(1, _MOTION_SIDE // max(picture.size))
     file = io.BytesIO()
-    strip.save(file, "PNG", compress_level=1)
+    larger = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BILINEAR)
+    larger.save(file, "JPEG", quality=80)
     return base64.b64encode(file.getvalue()).decode()
 
 

@@ -15,7 +15,7 @@ from ..wires.handles import ComponentHandle
 
 _maps: weakref.WeakKeyDictionary[ComponentHandle, PreviewMap] = weakref.WeakKeyDictionary()
 _SIDE = 512
-_FRAMES = 16
+_FRAMES = 8
 
 
 class Preview:
