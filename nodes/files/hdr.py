@@ -225,7 +225,7 @@ class LTX2SaveEXR(io.ComfyNode):
     @classmethod
     def execute(cls, images, filename_prefix, half) -> io.NodeOutput:
         pictures = require_pictures(images, "images")
-        progress = host.Progress(len(pictures))
+        progress = host.Progress(len(pictures), "Writing", unit="frame")
         with host_files.new_folder(filename_prefix, pictures.shape[2], pictures.shape[1]) as folder:
             for index in range(len(pictures)):
                 progress(write_frames(folder.path, pictures[index : index + 1], index, half))

@@ -174,7 +174,7 @@ class LTX2LoadHDR(io.ComfyNode):
         source = _source(Path(host_files.find_input(file, "file").path), frame_rate, first_frame, length, trim)
         if source.files:
             _say_other_tags(source.files[0], color_space)
-        images, progress = None, host.Progress(source.count)
+        images, progress = None, host.Progress(source.count, "Reading", unit="frame")
         for index, picture in enumerate(source.pictures(color_space)):
             if width or height:
                 size = (height or picture.shape[0], width or picture.shape[1])

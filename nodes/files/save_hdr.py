@@ -230,7 +230,7 @@ class LTX2SaveHDR(io.ComfyNode):
         rate = file_rate(0.0, video_latent) / keep_every
         sounds = clip_sounds(audio, clips.count)
         metadata = host_files.graph_metadata(cls.hidden)
-        progress = host.Progress(clips.count * clips.frames)
+        progress = host.Progress(clips.count * clips.frames, "Decoding and writing", unit="frame")
         sizes = TileSizes(tile_size, tile_overlap, temporal_size, temporal_overlap)
         kind = (curve, exposure, half, exr_space, hlg_master)
         films = []
@@ -299,7 +299,7 @@ class LTX2SaveHDRPictures(io.ComfyNode):
         _, height, width, _ = pictures.shape
         check_master(hlg_master, height, width)
         [sound] = clip_sounds(audio, 1)
-        progress = host.Progress(len(pictures))
+        progress = host.Progress(len(pictures), "Writing", unit="frame")
         film = {"fps": exact_rate(frame_rate), "audio": sound, "metadata": host_files.graph_metadata(cls.hidden)}
         kind: tuple[Any, ...] = (curve, exposure, half, exr_space, hlg_master)
         with host_files.new_folder(filename_prefix, width, height) as folder:

@@ -263,7 +263,7 @@ def _encoded(
     show: type[Display],
 ) -> Tensor:
     tiling = convolution_tiling(handle, sizes)
-    progress = host.Progress(cut.frames)
+    progress = host.Progress(cut.frames, "Reading and encoding", unit="frame")
     size = (cut.frames, cut.height, cut.width)
     with components.video_encoder(handle, pixels=tile_pixels(size, sizes)) as encoder:
         dtype = next(encoder.parameters()).dtype

@@ -365,11 +365,16 @@ def gemma(handle: TextEncoderHandle, with_vision: bool = False) -> Iterator[Gemm
 
 def encode_prompts(handle: TextEncoderHandle, prompts: list[str]) -> list[Context]:
     """The context of every prompt; Gemma first, then the connectors, so that one can go for the other."""
+    encoding = host.Progress(len(prompts), "Encoding", unit="prompt")
     with gemma(handle) as encoder:
+        encoding(0)
         states = encoder.hidden_states(prompts)
         length = encoder.tokenizer.max_length
     with embeddings_processor(handle) as processor:
-        outputs = [processor.process_prompt(state, length=length) for state in states]
+        outputs = []
+        for state in states:
+            outputs.append(processor.process_prompt(state, length=length))
+            encoding(len(outputs))
     device, version = host.output_device(), handle.projection.version
     for output in outputs:
         require_finite(output.video_encoding, "The encoded prompt")

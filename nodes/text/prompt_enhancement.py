@@ -87,7 +87,7 @@ class LTX2EnhancePrompt(io.ComfyNode):
         handle = require_text_encoder(text_encoder)
         cls._check(prompt, max_tokens)
         picture = None if image is None else require_pictures(image, "image")[0]
-        progress = host.Progress(max_tokens)
+        progress = host.Progress(max_tokens, "Writing the prompt", unit="token")
         with components.gemma(handle, with_vision=picture is not None) as encoder:
             text = enhance_prompt(
                 encoder,

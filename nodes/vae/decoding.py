@@ -82,7 +82,7 @@ class Clips:
 
         ``options`` are those of `decoder`. The node shows how far it is.
         """
-        progress = host.Progress(self.count * self.frames)
+        progress = host.Progress(self.count * self.frames, "Decoding", unit="frame")
         filled = 0
         with self.decoder(sizes, noise_seed, **options) as decode:
             for clip in range(self.count):
