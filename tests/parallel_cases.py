@@ -128,18 +128,31 @@ def _worst(found: tuple[torch.Tensor | None, ...], expected: tuple[torch.Tensor 
 
 @torch.no_grad()
 def differences(ranks: Ranks, splits: tuple[str, ...]) -> dict[str, float]:
-    """Relative errors against one rank, by model version, split and case."""
+    """Relative errors against one rank, by model version, split and case; as "seen ..." the tokens that a rank ran."""
     found = {}
     for version in VERSIONS:
-        alone = X0Model(load_transformer(version))
-        for split in splits:
-            together = ParallelTransformer(X0Model(load_transformer(version)), ranks, split)
-            for name, call in forward_cases(version):
-                found[f"{version} {split}: {name}"] = _worst(together(*call), alone(*call))
-            for streams in ((True, True), (True, False), (False, True)):
-                with together.velocity_model.keep_text():
-                    run = run_cases(version, streams, together)
-                found[f"{version} {split}: run of {streams}"] = _worst(run, run_cases(version, streams, alone))
+        alone, model = X0Model(load_transformer(version)), X0Model(load_transformer(version))
+        seen: list[int] = []
+        for feed_forward in (
+            model.velocity_model.transformer_blocks[0].ff,
+            alone.velocity_model.transformer_blocks[0].ff,
+        ):
+            feed_forward.register_forward_hook(lambda _, inputs, __, seen=seen: seen.append(inputs[0][..., 0].numel()))
+        together = {split: ParallelTransformer(model, ranks, split) for split in splits}
+        for name, call in forward_cases(version):
+            seen.clear()
+            expected = alone(*call)
+            found[f"seen {version} alone: {name}"] = sum(seen)
+            for split, transformer in together.items():
+                seen.clear()
+                found[f"{version} {split}: {name}"] = _worst(transformer(*call), expected)
+                found[f"seen {version} {split}: {name}"] = sum(seen)
+        for streams in ((True, True), (True, False), (False, True)):
+            expected = run_cases(version, streams, alone)
+            for split, transformer in together.items():
+                with transformer.velocity_model.keep_text():
+                    run = run_cases(version, streams, transformer)
+                found[f"{version} {split}: run of {streams}"] = _worst(run, expected)
     return found
 
 
@@ -152,10 +165,10 @@ def sharded_differences(ranks: Ranks) -> dict[str, float]:
         shard_weights(model, ranks)
         held = sum(weight.to_local().numel() for weight in model.parameters())
         found[f"share {version}"] = held / sum(weight.numel() for weight in alone.parameters())
+        expected = run_cases(version, (True, True), alone)
         for split in ("tokens", "passes"):
-            together = ParallelTransformer(X0Model(model), ranks, split)
-            run = run_cases(version, (True, True), together)
-            found[f"{version} {split}"] = _worst(run, run_cases(version, (True, True), alone))
+            run = run_cases(version, (True, True), ParallelTransformer(X0Model(model), ranks, split))
+            found[f"{version} {split}"] = _worst(run, expected)
     return found
 
 

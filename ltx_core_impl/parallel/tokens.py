@@ -77,6 +77,9 @@ def split_tokens(model: LTXModel, team: Team) -> None:
 
     Every rank must then call it with the same input; every rank gets the whole result.
     """
+    current = model.token_split
+    if team is (None if current is None else current.team) or (current is None and team.size == 1):
+        return
     split = None if team.size == 1 else TokenSplit(team)
     model.token_split = split
     for block in model.transformer_blocks:

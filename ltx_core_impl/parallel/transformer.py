@@ -35,7 +35,6 @@ class ParallelTransformer:
             raise ValueError(f"split is {split!r}; choose one of {', '.join(SPLITS)}.")
         self.model, self.ranks, self.split = model, ranks, split
         self._rows = RowSplit()
-        self._ways: int | None = None
 
     @property
     def velocity_model(self) -> LTXModel:
@@ -73,9 +72,7 @@ class ParallelTransformer:
         batch = 1 if stream is None else stream.latent.shape[0]  # the model refuses a pass without streams
         ways = self.ways(batch + len(forks))
         layout = self.ranks.layouts[ways]
-        if ways != self._ways:
-            split_tokens(self.velocity_model, layout.tokens)
-            self._ways = ways
+        split_tokens(self.velocity_model, layout.tokens)
         if ways == 1:
             return self.model(video, audio, perturbations, forks)
         plan = plan_rows(batch, perturbations, forks, ways)

@@ -10,7 +10,7 @@ from ltx_core_impl.parallel.exchange import Team
 from ltx_core_impl.parallel.shares import share_of, shares
 from ltx_core_impl.parallel.tiles import spread_tiles
 from tests.golden_cases.test_video_vae_25 import diffusion_decoder
-from tests.parallel_cases import decoded_differences, differences, sharded_differences
+from tests.parallel_cases import VERSIONS, decoded_differences, differences, sharded_differences
 from tests.rank_group import run_ranks
 
 pytestmark = pytest.mark.timeout(300)
@@ -23,7 +23,16 @@ def _worst(results: list[dict[str, float]]) -> dict[str, float]:
 
 @pytest.mark.parametrize(("size", "splits"), [(2, ("tokens", "auto")), (3, ("tokens", "passes"))])
 def test_several_ranks_give_what_one_gives(size: int, splits: tuple[str, ...], tmp_path: Path) -> None:
-    worst = _worst(run_ranks(differences, size, tmp_path, splits))
+    results = run_ranks(differences, size, tmp_path, splits)
+    seen = [{name: result.pop(name) for name in list(result) if name.startswith("seen ")} for result in results]
+    for version in VERSIONS:
+        plain = [counts[f"seen {version} {splits[0]}: plain"] for counts in seen]
+        assert sum(plain) == seen[0][f"seen {version} alone: plain"], "each token is on one rank"
+        assert max(plain) - min(plain) <= 2, "one token for each of two rows"
+        for split in splits[1:]:
+            rows = [counts[f"seen {version} {split}: forked"] for counts in seen]
+            assert max(rows) < seen[0][f"seen {version} alone: forked"]
+    worst = _worst(results)
     assert len(worst) > 90
     assert not {name: error for name, error in worst.items() if not error < ALLOWED}
 
