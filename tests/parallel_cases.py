@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import torch
+import torch.distributed as dist
 
 from ltx_core_impl.components.multimodal_guider import MultiModalGuider, MultiModalGuiderParams
 from ltx_core_impl.components.noisers import GaussianNoiser, seeded_generators
@@ -28,6 +30,7 @@ from ltx_core_impl.parallel.exchange import Team
 from ltx_core_impl.parallel.ranks import Ranks
 from ltx_core_impl.parallel.sharding import shard_weights
 from ltx_core_impl.parallel.tiles import spread_tiles
+from ltx_core_impl.parallel.traffic import sent_bytes
 from ltx_core_impl.parallel.transformer import ParallelTransformer
 from ltx_core_impl.sampling.denoisers import GuidedDenoiser
 from ltx_core_impl.sampling.stage import StageModality, denoise_stage
@@ -200,6 +203,42 @@ def decoded_differences(ranks: Ranks) -> dict[str, float]:
         hook.remove()
         found[name] = _worst((both[1],), (both[0],))
     return found
+
+
+@torch.no_grad()
+def sent(ranks: Ranks) -> dict[str, int]:
+    """Bytes that this rank sends in a pass of one row, counted, and as `sent_bytes` tells them."""
+    found = {}
+    model = X0Model(load_transformer("2.3"))
+    video, audio = (one_row(modality) for modality in golden_modalities("2.3"))
+    options, tokens = model.velocity_model.options, (video.latent.shape[1], audio.latent.shape[1])
+    counted: list[int] = []
+    exchange, gather = dist.all_to_all_single, dist.all_gather_into_tensor
+
+    def counting_exchange(
+        output: torch.Tensor, given: torch.Tensor, arriving: list, leaving: list, **rest: Any
+    ) -> None:
+        counted.append((sum(leaving) - leaving[ranks.rank]) * given.itemsize)
+        exchange(output, given, arriving, leaving, **rest)
+
+    def counting_gather(output: torch.Tensor, given: torch.Tensor, **rest: Any) -> None:
+        counted.append(given.nbytes * (ranks.size - 1))
+        gather(output, given, **rest)
+
+    with (
+        patch.object(dist, "all_to_all_single", counting_exchange),
+        patch.object(dist, "all_gather_into_tensor", counting_gather),
+    ):
+        ParallelTransformer(model, ranks, "tokens")(video, audio)
+    found["counted"] = sum(counted)
+    found["told"] = sent_bytes(options, *tokens, ranks=ranks.size, itemsize=4, way="heads")
+    return found
+
+
+def one_row(modality: Modality) -> Modality:
+    """The first row of a pass."""
+    rows = {name: getattr(modality, name)[:1] for name in ("latent", "sigma", "timesteps", "positions", "context")}
+    return replace(modality, **rows)
 
 
 def _seeded() -> torch.Generator:

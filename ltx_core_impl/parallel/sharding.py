@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 
 from ..model.transformer import LTXModel
 from .ranks import Ranks
@@ -15,7 +15,8 @@ def shard_weights(model: LTXModel, ranks: Ranks) -> None:
     """Keeps ``1 / ranks.size`` of the model's weights on each rank's device, for inference.
 
     The model may still lie in the computer's memory: each block then goes to the device in parts, so that a card never
-    holds more than its part and the block that is being cut. All ranks call it, each with the same weights.
+    holds more than its part and the block that is being cut. All ranks call it, in turns or at once, each
+    with the same weights.
 
     Raises:
         RuntimeError: a PyTorch without ``fully_shard`` (before 2.6).
@@ -33,7 +34,7 @@ def shard_weights(model: LTXModel, ranks: Ranks) -> None:
             f"Weights kept as {', '.join(packed)} cannot be sharded. Load them as bf16, or turn sharding off: packed "
             "weights take half the room or less."
         )
-    mesh = init_device_mesh(ranks.device.type, (ranks.size,))
+    mesh = DeviceMesh.from_group(ranks.everyone.group, ranks.device.type)
     for block in model.transformer_blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)

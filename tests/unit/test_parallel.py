@@ -10,7 +10,7 @@ from ltx_core_impl.parallel.exchange import Team
 from ltx_core_impl.parallel.shares import share_of, shares
 from ltx_core_impl.parallel.tiles import spread_tiles
 from tests.golden_cases.test_video_vae_25 import diffusion_decoder
-from tests.parallel_cases import VERSIONS, decoded_differences, differences, sharded_differences
+from tests.parallel_cases import VERSIONS, decoded_differences, differences, sent, sharded_differences
 from tests.rank_group import run_ranks
 
 pytestmark = pytest.mark.timeout(300)
@@ -35,6 +35,12 @@ def test_several_ranks_give_what_one_gives(size: int, splits: tuple[str, ...], t
     worst = _worst(results)
     assert len(worst) > 90
     assert not {name: error for name, error in worst.items() if not error < ALLOWED}
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_as_many_bytes_travel_as_the_page_about_scaling_counts(size: int, tmp_path: Path) -> None:
+    first = run_ranks(sent, size, tmp_path)[0]  # the one with the largest shares
+    assert first["counted"] == first["told"] > 0
 
 
 def test_sharded_weights_give_what_whole_ones_give(tmp_path: Path) -> None:
