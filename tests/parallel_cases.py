@@ -130,10 +130,10 @@ def _worst(found: tuple[torch.Tensor | None, ...], expected: tuple[torch.Tensor 
 
 
 @torch.no_grad()
-def differences(ranks: Ranks, splits: tuple[str, ...]) -> dict[str, float]:
+def differences(ranks: Ranks, splits: tuple[str, ...], versions: tuple[str, ...] = VERSIONS) -> dict[str, float]:
     """Relative errors against one rank, by model version, split and case; as "seen ..." the tokens that a rank ran."""
     found = {}
-    for version in VERSIONS:
+    for version in versions:
         alone, model = X0Model(load_transformer(version)), X0Model(load_transformer(version))
         seen: list[int] = []
         for feed_forward in (

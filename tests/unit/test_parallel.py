@@ -37,6 +37,15 @@ def test_several_ranks_give_what_one_gives(size: int, splits: tuple[str, ...], t
     assert not {name: error for name, error in worst.items() if not error < ALLOWED}
 
 
+def test_passes_and_tokens_are_shared_out_at_once(tmp_path: Path) -> None:
+    results = run_ranks(differences, 4, tmp_path, ("auto",), ("2.5",))
+    seen = [{name: result.pop(name) for name in list(result) if name.startswith("seen ")} for result in results]
+    plain = [counts["seen 2.5 auto: plain"] for counts in seen]
+    assert sum(plain) == seen[0]["seen 2.5 alone: plain"]
+    assert max(plain) - min(plain) <= 1, "half the tokens of one of two rows on each of four ranks"
+    assert not {name: error for name, error in _worst(results).items() if not error < ALLOWED}
+
+
 @pytest.mark.parametrize("size", [2, 3])
 def test_as_many_bytes_travel_as_the_page_about_scaling_counts(size: int, tmp_path: Path) -> None:
     first = run_ranks(sent, size, tmp_path)[0]  # the one with the largest shares
