@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 MODULES = (
     "loading.loaders",
+    "loading.parallel_model",
     "text.text",
     "text.prompt_enhancement",
     "text.contexts",

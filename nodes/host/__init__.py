@@ -28,6 +28,7 @@ from .gguf_files import with_gguf_files
 from .memory import intern, loaded
 from .patcher import ComponentPatcher
 from .progress import Progress, check_interrupt, interruptible, silent_progress
+from .worker_group import running
 
 __all__ = [
     "DEFAULT_DEVICE",
@@ -52,6 +53,7 @@ __all__ = [
     "offload_device",
     "output_device",
     "rows_at_once",
+    "running",
     "silent_progress",
     "text_encoder_options",
     "with_gguf_files",

@@ -19,6 +19,7 @@ from ...ltx_core_impl.loader import Checkpoint, SingleGPUModelBuilder, open_chec
 from ...ltx_core_impl.loader.key_maps.select import select_key_map
 from ...ltx_core_impl.loader.lora_file import LoraPathStrengthAndSDOps, open_lora
 from ...ltx_core_impl.loader.model_config import config_for
+from ...ltx_core_impl.loader.recipe import TransformerRecipe
 from ...ltx_core_impl.model.audio_vae import AudioDecoderConfigurator, AudioEncoderConfigurator, VocoderConfigurator
 from ...ltx_core_impl.model.transformer import (
     LTXModelConfigurator,
@@ -33,7 +34,6 @@ from ...ltx_core_impl.model.video_vae import (
     VideoEncoderConfigurator,
 )
 from ...ltx_core_impl.model.video_vae.memory import convolution_bytes
-from ...ltx_core_impl.quantization import QuantizationPolicy
 from ...ltx_core_impl.quantization.formats import SCALE_NAMES
 from ...ltx_core_impl.quantization.gguf_blocks import BLOCK_TYPES
 from ...ltx_core_impl.sampling.memory import forward_bytes, token_count
@@ -45,6 +45,7 @@ from ..wires.checks import InputError
 from ..wires.finite import require_finite
 from ..wires.handles import ComponentHandle, Context, FileRef, MissingComponent, ModelHandle, TextEncoderHandle
 from ..wires.versions import lora_note, versions_of
+from .several_ranks import several_ranks
 from .text_files import processor_builder
 
 PRECISIONS = ("auto", "bf16", "fp8_cast", "fp8_scaled_mm")
@@ -103,25 +104,21 @@ def model_handle(file: FileRef, precision: str, calibration: FileRef | None, com
     return ModelHandle(**vars(base), precision=precision, calibration=calibration, compiles=compiles)
 
 
+def transformer_recipe(handle: ModelHandle) -> TransformerRecipe:
+    """The transformer by plain values."""
+    return TransformerRecipe(
+        path=handle.file.path,
+        has_audio=_has_audio(handle.file),
+        precision=handle.precision,
+        calibration=handle.calibration and handle.calibration.path,
+        loras=tuple((lora.file.path, lora.strength) for lora in handle.loras),
+        attention=host.attention_backend(),
+    )
+
+
 def transformer_builder(handle: ModelHandle) -> SingleGPUModelBuilder:
     """The recipe of the transformer, LoRAs and quantisation included."""
-    policy = {
-        "bf16": QuantizationPolicy.dequantize,
-        "fp8_cast": QuantizationPolicy.fp8_cast,
-        "fp8_scaled_mm": lambda: QuantizationPolicy.fp8_scaled_mm(handle.calibration and handle.calibration.path),
-    }.get(handle.precision)
-    builder = SingleGPUModelBuilder(
-        model_class_configurator=_transformer_configurator(handle),
-        model_path=handle.file.path,
-        module_ops=policy().module_ops if policy else (),
-    )
-    for lora in handle.loras:
-        builder = builder.lora(lora.file.path, strength=lora.strength)
-    return builder
-
-
-def _transformer_configurator(handle: ModelHandle) -> type:
-    return LTXModelConfigurator if _has_audio(handle.file) else LTXVideoOnlyModelConfigurator
+    return transformer_recipe(handle).builder()
 
 
 @lru_cache(maxsize=16)
@@ -183,8 +180,15 @@ def transformer_dtype(handle: ModelHandle) -> torch.dtype:
 
 @contextmanager
 def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
-    """The transformer, predicting denoised latents."""
+    """The transformer, predicting denoised latents; one that worker processes run is called like any other."""
     dtype = transformer_dtype(handle)
+    size = _stored_bytes([handle.file.path], "transformer", dtype, handle.precision, lora=bool(handle.loras))
+    if handle.parallel is not None:
+        video = transformer_options(handle).video
+        marks = video is not None and video.keyframe_embedding
+        with several_ranks(handle, transformer_recipe(handle), dtype, size, working_memory, marks) as model:
+            yield model
+        return
 
     def build(home: torch.device, progress: host.Progress) -> X0Model:
         work_device = host.compute_device(handle.device)
@@ -196,8 +200,6 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
             model.compile_blocks()
         return X0Model(model)
 
-    lora = bool(handle.loras)
-    size = _stored_bytes([handle.file.path], "transformer", dtype, handle.precision, lora=lora)
     with host.loaded(
         handle,
         "transformer",
@@ -332,10 +334,11 @@ def convolution_memory(pixels: int) -> int:
 
 
 def bytes_per_row(handle: ModelHandle, video: StageModality | None, audio: StageModality | None) -> int:
-    """Room that one batch row of a forward pass needs, guides and references included."""
+    """Room that one batch row of a forward pass needs on a card, guides and references included."""
     video_tokens, audio_tokens = (0 if one is None else token_count(one) for one in (video, audio))
     itemsize = transformer_dtype(handle).itemsize
-    return forward_bytes(transformer_options(handle), video_tokens, audio_tokens, itemsize)
+    whole = forward_bytes(transformer_options(handle), video_tokens, audio_tokens, itemsize)
+    return whole if handle.parallel is None else whole // handle.parallel.ranks
 
 
 # Text

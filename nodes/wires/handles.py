@@ -61,13 +61,26 @@ class ComponentHandle:
 
 
 @dataclass(frozen=True)
+class Parallel:
+    """Worker processes: ``ranks`` of them share out "passes", "tokens" or both ("auto"); ``shard``: weights too."""
+
+    ranks: int
+    split: str
+    shard: bool
+
+
+@dataclass(frozen=True)
 class ModelHandle(ComponentHandle):
-    """The transformer with everything that decides its weights; ``compiles`` compiles its blocks at first use."""
+    """The transformer with everything that decides its weights and where they are.
+
+    ``compiles`` compiles its blocks at first use; ``parallel`` says which worker processes run it, None for this one.
+    """
 
     precision: str = "auto"
     calibration: FileRef | None = None
     loras: tuple[LoraRef, ...] = ()
     compiles: bool = False
+    parallel: Parallel | None = None
 
     def with_lora(self, lora: LoraRef) -> ModelHandle:
         """A copy with one more LoRA."""

@@ -107,6 +107,7 @@ RELEASED = {
     "LTX2SaveAlpha": "images filename_prefix frame_rate format crf mask audio",
     "LTX2DFRCanvas": "length temporal_rounds",
     "LTX2DFRTile": "video_latent keyframes noise temporal_round tile anchor_strength guides video_vae",
+    "LTX2ParallelModel": "model ranks split shard_weights",
     "LTX2DFRJoin": "keyframes tile_1 keyframes_1 tile_2 keyframes_2 tile_3 keyframes_3 tile_4 keyframes_4",
 }
 

@@ -36,6 +36,19 @@ def test_latents_equal_the_librarys(server: Server, version: str) -> None:
         assert_close(actual, expected, tolerance=1e-5)
 
 
+def test_worker_processes_give_the_same_latents(server: Server) -> None:
+    """Its main file must not run again in a worker, and there the pack has a name that no process can import."""
+    prompt = _prompt("2.3")
+    sampler = next(node for node in prompt.values() if node["class_type"] == "LTX2Sampler")
+    inputs = {"model": sampler["inputs"]["model"], "ranks": 2, "split": "auto", "shard_weights": False}
+    prompt["parallel"] = {"class_type": "LTX2ParallelModel", "inputs": inputs}
+    sampler["inputs"]["model"] = ["parallel", 0]
+    files = run(server, prompt).files
+    ours = [load_file(path)["latent_tensor"] for path in sorted(files) if path.suffix == ".latent"]
+    for actual, expected in zip(ours, _library("2.3"), strict=True):
+        assert_close(actual, expected, tolerance=1e-5)
+
+
 def _prompt(version: str) -> Prompt:
     """The text-to-video graph with values of this test, its latents saved."""
     prompt = load("text-to-video", version, steps=STEPS)

@@ -26,7 +26,8 @@ class Attention(nn.Module):
         gated: scale each head by ``2 * sigmoid(to_gate_logits(x))``.
         rope_type: channel pairing of the rotation.
 
-    ``attention_function`` may be replaced by any ``(q, k, v) -> out`` on ``(B, H, T, d)`` tensors.
+    ``attention_function`` may be replaced by any ``(q, k, v) -> out`` on ``(B, H, T, d)`` tensors, and ``attend`` by
+    whatever takes the arguments of :func:`attend`: where tokens lie on several ranks it exchanges them first.
     """
 
     attention_function: AttentionFunction
@@ -48,6 +49,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.rope_type = rope_type
         self.attention_function = attention_function("default")
+        self.attend = attend
         self.q_norm = nn.RMSNorm(inner_dim, eps=norm_eps)
         self.k_norm = nn.RMSNorm(inner_dim, eps=norm_eps)
         self.to_q = nn.Linear(query_dim, inner_dim)
@@ -92,7 +94,7 @@ class Attention(nn.Module):
             out = self._self_attention(shared, mask, rope, kept_rows)
         else:
             k, v = self.keys_values(context, context_rope) if keys_values is None else keys_values
-            out = attend(self._queries(shared, rope), k, v, mask, self.attention_function)
+            out = self.attend(self._queries(shared, rope), k, v, mask, self.attention_function)
         out = out.transpose(1, 2)
         if self.to_gate_logits is not None:
             logits = shared.through(self.to_gate_logits)
@@ -111,7 +113,7 @@ class Attention(nn.Module):
             mask = None if mask is None else take_rows(mask, kept_rows)
             rope = None if rope is None else rope.take(kept_rows)
         q, k = self._queries(shared, rope), self._keys(shared, rope)
-        return put_rows(v, kept_rows, attend(q, k, take_rows(v, kept_rows), mask, self.attention_function))
+        return put_rows(v, kept_rows, self.attend(q, k, take_rows(v, kept_rows), mask, self.attention_function))
 
     def _queries(self, shared: SharedInput, rope: RopeTable | None) -> torch.Tensor:
         return self._norm_rotate(shared.through(self.to_q), self.q_norm, rope)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import nn
@@ -28,11 +28,25 @@ _ROPE_TABLES = 8  # own and cross table of both streams, for two sets of positio
 _TEXTS = 4  # positive and negative text of both streams
 
 
+class TokenSplit(Protocol):
+    """Cuts the tokens of a pass for one of several processes and joins their results."""
+
+    def take(self, video: Modality | None, audio: Modality | None) -> tuple[Modality | None, Modality | None]:
+        """The share of this process."""
+
+    def join(self, velocity: torch.Tensor, tokens: int) -> torch.Tensor:
+        """All ``(B, tokens, C)`` of a stream, of this share of it."""
+
+    def clear(self) -> None:
+        """Drops what is kept between passes."""
+
+
 class LTXModel(nn.Module):
     """Predicts the velocity of latent tokens.
 
     Built from a checkpoint's ``config`` by the configurators beside this module; the parameter names are those of the
-    published files without their ``model.diffusion_model.`` prefix.
+    published files without their ``model.diffusion_model.`` prefix. ``token_split`` divides the tokens among several
+    processes (:mod:`ltx_core_impl.parallel`); ``None``, as it is at first, means one.
     """
 
     zero_when_absent: ClassVar[tuple[str, ...]] = ("keyframes_abs_pos_embedding",)
@@ -54,6 +68,7 @@ class LTXModel(nn.Module):
         self.transformer_blocks = nn.ModuleList(TransformerBlock(options) for _ in range(options.num_layers))
         self._rope_cache = TensorCache(_ROPE_TABLES)
         self._text_cache: TensorCache | None = None
+        self.token_split: TokenSplit | None = None
 
     def _add_stream(self, prefix: str, stream: StreamOptions) -> None:
         options, dim = self.options, stream.dim
@@ -98,6 +113,8 @@ class LTXModel(nn.Module):
     def clear_caches(self) -> None:
         """Drops the rotation tables kept between passes."""
         self._rope_cache.clear()
+        if self.token_split is not None:
+            self.token_split.clear()
 
     @contextmanager
     def keep_text(self) -> Iterator[None]:
@@ -147,6 +164,9 @@ class LTXModel(nn.Module):
             num_blocks=self.num_blocks,
             types=_possible_perturbations(video, audio),
         )
+        tokens = tuple(0 if modality is None else modality.latent.shape[1] for modality in (video, audio))
+        if self.token_split is not None:
+            video, audio = self.token_split.take(video, audio)
         video_x, base_video = self._prepare(VIDEO, video, audio)
         audio_x, base_audio = self._prepare(AUDIO, audio, video)
         video_inputs, audio_inputs = base_video, base_audio
@@ -160,8 +180,8 @@ class LTXModel(nn.Module):
                 video_x, audio_x, video_inputs=video_inputs, audio_inputs=audio_inputs, kept=rows.kept
             )
         return (
-            self._velocity(VIDEO, video_x, video_inputs, plan.output_order),
-            self._velocity(AUDIO, audio_x, audio_inputs, plan.output_order),
+            self._velocity(VIDEO, video_x, video_inputs, plan.output_order, tokens[0]),
+            self._velocity(AUDIO, audio_x, audio_inputs, plan.output_order, tokens[1]),
         )
 
     def _check(self, video: Modality | None, audio: Modality | None) -> int:
@@ -211,16 +231,16 @@ class LTXModel(nn.Module):
         )
 
     def _velocity(
-        self, prefix: str, x: torch.Tensor | None, inputs: StreamInputs | None, order: Sequence[int]
+        self, prefix: str, x: torch.Tensor | None, inputs: StreamInputs | None, order: Sequence[int], tokens: int
     ) -> torch.Tensor | None:
-        """Output head; the rows of the result are in ``order``."""
+        """Output head; the rows of the result are in ``order``, all ``tokens`` of the stream in each."""
         if x is None:
             return None
         table = getattr(self, f"{prefix}scale_shift_table")
         x = layer_norm(x, x.shape[-1:], eps=self.options.norm_eps)
         x = inputs.embedded.with_table(table, x).modulate(x, scale=1, shift=0)
-        velocity = getattr(self, f"{prefix}proj_out")(x)
-        return pick_rows(velocity, order)
+        velocity = pick_rows(getattr(self, f"{prefix}proj_out")(x), order)
+        return velocity if self.token_split is None else self.token_split.join(velocity, tokens)
 
 
 class X0Model(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,12 +21,22 @@ def blend_tiles(buffer: Tensor, plan: TilePlan, run: RunTile) -> None:
             _add_tile(buffer, tile, run(tile), first_frame=0)
 
 
-def stream_tiles(plan: TilePlan, run: RunTile, batch: int, channels: int, like: Tensor) -> Iterator[Tensor]:
+class Spread(Protocol):
+    """Lets several processes take turns with the tiles of a plan, which are then asked for in its order."""
+
+    def __call__(self, plan: TilePlan, run: RunTile, batch: int, channels: int, like: Tensor) -> RunTile:
+        """What takes the place of ``run``; its outputs are ``(batch, channels, F, H, W)``, of the dtype of ``like``."""
+
+
+def stream_tiles(
+    plan: TilePlan, run: RunTile, batch: int, channels: int, like: Tensor, spread: Spread | None = None
+) -> Iterator[Tensor]:
     """Run all tiles and yield finished frames ``(B, C, n, H, W)`` after each temporal tile.
 
     Blends in float32 (or better) and yields the dtype of ``like``, on its device. The n sum to the plan's
-    frames; n is 0 where the next tile begins no later than this one.
+    frames; n is 0 where the next tile begins no later than this one. ``spread`` lets several processes share the work.
     """
+    run = run if spread is None else spread(plan, run, batch, channels, like)
     frames, height, width = plan.target_size
     accumulate = torch.promote_types(like.dtype, torch.float32)
     first_frame = 0

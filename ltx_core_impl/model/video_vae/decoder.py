@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from .blend import stream_tiles
+from .blend import Spread, stream_tiles
 from .blocks import BlockOptions, BlockSpec, build_decoder_block, decoder_multiplier, scale_factors
 from .convolution import CausalConv3d
 from .noise import draw_noise
@@ -53,6 +53,7 @@ class VideoDecoder(nn.Module):
         self.patch_size = patch_size
         self.causal = causal
         self.timestep_conditioning = timestep_conditioning
+        self.spread: Spread | None = None
         self.scale_factors = scale_factors(blocks, patch_size)
         # Reflection cannot pad an axis of length 1.
         self.min_spatial_size = 2 if spatial_padding_mode == "reflect" else 1
@@ -71,6 +72,12 @@ class VideoDecoder(nn.Module):
             self.timestep_scale_multiplier = nn.Parameter(torch.tensor(INITIAL_TIMESTEP_MULTIPLIER))
             self.last_time_embedder = TimeEmbedding(2 * width)
             self.last_scale_shift_table = nn.Parameter(torch.zeros(2, width))
+
+    @property
+    def draws_noise_per_tile(self) -> bool:
+        """Whether the result depends on the order of the tiles, each of which draws noise."""
+        injects = any("per_channel_scale" in name for name, _ in self.named_parameters())
+        return self.timestep_conditioning or injects
 
     def forward(
         self, latent: Tensor, timestep: Tensor | None = None, generator: torch.Generator | None = None
@@ -128,6 +135,7 @@ class VideoDecoder(nn.Module):
             batch=latent.shape[0],
             channels=self.out_channels,
             like=latent,
+            spread=self.spread,
         )
 
     def _output_modulation(

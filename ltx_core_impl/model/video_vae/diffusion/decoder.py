@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..axis_tiling import PerAxisTiling
-from ..blend import stream_tiles
+from ..blend import Spread, stream_tiles
 from ..noise import draw_noise
 from ..patchify import patchify, unpatchify
 from ..statistics import PerChannelStatistics
@@ -46,6 +46,7 @@ class DiffusionVideoDecoder(nn.Module):
         self.params = params
         self.scale_factors = params.scale_factors
         self.latent_channels = params.latent_channels
+        self.spread: Spread | None = None
         self.per_channel_statistics = PerChannelStatistics(params.latent_channels)
 
         self.conv_in = nn.Linear(params.latent_channels, params.stage_channels[0])
@@ -70,6 +71,11 @@ class DiffusionVideoDecoder(nn.Module):
         self.norm_out = nn.RMSNorm(channels, eps=NORM_EPS)
         self.conv_out = nn.Linear(channels, patch_channels)
         self.register_load_state_dict_pre_hook(lambda module, state, prefix, *_: fold_gates(state, prefix))
+
+    @property
+    def draws_noise_per_tile(self) -> bool:
+        """Whether the result depends on the order of the tiles, each of which draws noise."""
+        return self.params.single_step
 
     def with_steps(self, steps: int) -> DiffusionVideoDecoder:
         """The same decoder, its weights shared, with another number of denoising steps.
@@ -144,7 +150,7 @@ class DiffusionVideoDecoder(nn.Module):
             return video[:, :, : tile.time.target[1] - tile.time.target[0]]
 
         first_frame = 0
-        for chunk in stream_tiles(plan, run, padded.shape[0], self.params.out_channels, like=like):
+        for chunk in stream_tiles(plan, run, padded.shape[0], self.params.out_channels, like, self.spread):
             yield self._crop(chunk, padding, first_frame)
             first_frame += chunk.shape[2]
 
