@@ -30,7 +30,7 @@ from tests.pipeline_helpers import with_inputs, write_inputs
 from tests.sampling_helpers import tools
 from tests.text_helpers import TRANSFORMER_25, load_model
 from tools.graphs import ltx25
-from tools.graphs.parts import PROMPT
+from tools.graphs.prompts import NEGATIVE_25, PROMPTS
 from tools.graphs.tiny import with_tiny_split_files
 from tools.provision import REPO
 from tools.server import Event, Prompt, Server
@@ -99,7 +99,7 @@ def test_every_graph_is_tested() -> None:
 
 
 def test_the_negative_prompt_is_the_versions() -> None:
-    assert ltx25.NEGATIVE_25 == LTX_2_5_PRESET.negative_prompt
+    assert NEGATIVE_25 == LTX_2_5_PRESET.negative_prompt
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -134,7 +134,7 @@ def test_latents_of_the_full_model_are_the_librarys(server: Server) -> None:
     prompt = with_inputs(prompt_of("ltx-2.5-text-to-video"), "LTX2EmptyLatents", frame_rate=25.0)
     video, audio = saved_latents(server, prompt, "Sampling")
 
-    positive, negative = load_model("2.5").encode([PROMPT, ltx25.NEGATIVE_25])
+    positive, negative = load_model("2.5").encode([PROMPTS["ltx-2.5-text-to-video"], NEGATIVE_25])
     guidance = {
         title: node["inputs"]
         for node in prompt.values()
@@ -176,7 +176,7 @@ def test_latents_of_the_distilled_first_stage_are_the_librarys(server: Server) -
     video, audio = saved_latents(server, prompt_of("ltx-2.5-two-stage-distilled"), "Stage 1")
     frames = EXPECTED["ltx-2.5-two-stage-distilled"].frames
 
-    [context] = load_model("2.5").encode([PROMPT])
+    [context] = load_model("2.5").encode([PROMPTS["ltx-2.5-two-stage-distilled"]])
     video_tools, audio_tools = tools(VideoPixelShape(1, frames, 64, 64, 24.0), LTX_2_5_RULES)
     expected_video, expected_audio = library_stage(
         transformer=library_transformer(),
