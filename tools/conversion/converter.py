@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tools.conversion.defaults import DEFAULTS
 from tools.conversion.reading import Item, Link, is_foreign
 from tools.conversion.values import Clip, Guider, Latent, Model, Parameters, Picture, Prompt, Solver, Vae, Wire
 
@@ -104,7 +105,8 @@ class Conversion:
 
     def add(self, type: str, title: str | None = None, **inputs: Any) -> int:
         """Adds a node; inputs that are None are left out."""
-        self.nodes.append(Node(type, {k: self._plain(v) for k, v in inputs.items() if v is not None}, title))
+        given = {name: self._plain(value) for name, value in inputs.items() if value is not None}
+        self.nodes.append(Node(type, DEFAULTS.get(type, {}) | given, title))
         return len(self.nodes) - 1
 
     def wire(self, type: str, slot: int = 0, title: str | None = None, **inputs: Any) -> Wire:

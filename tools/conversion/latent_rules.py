@@ -68,7 +68,18 @@ def no_video(conversion: Conversion, item: Item) -> list[Any]:
 def joined(conversion: Conversion, item: Item) -> list[Any]:
     video, audio = conversion.latent(item, "video_latent"), conversion.get(item, "audio_latent")
     sound = audio.audio if isinstance(audio, Latent) else audio if isinstance(audio, Wire) else None
+    if video.video is not None:
+        _fit(conversion, sound, video.video)
     return [replace(video, audio=sound)]
+
+
+def _fit(conversion: Conversion, sound: Wire | None, video: Wire) -> None:
+    """An encoded sound is made as long as the picture that it is joined with; ComfyUI lets them differ."""
+    node = conversion.nodes[sound.node] if sound is not None else None
+    while node is not None and node.type == "LTX2FreezeLatent":
+        node = conversion.nodes[node.inputs["latent"].node]
+    if node is not None and node.type == "LTX2AudioVAEEncode":
+        node.inputs.setdefault("fit_to", video)
 
 
 @rule("LTXVSeparateAVLatent")

@@ -1,0 +1,73 @@
+"""What the widgets of our nodes hold when nothing sets them, as a prompt must name them all; tested against them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "LTX2AdainLatent": {"factor": 1.0, "per_frame": False},
+    "LTX2AudioVAEEncode": {"latent_frames": 0},
+    "LTX2BetaScheduler": {"steps": 30, "alpha": 0.6, "beta": 0.6},
+    "LTX2CheckpointLoader": {"precision": "auto", "calibration": "none", "lora": "none", "lora_strength": 1.0},
+    "LTX2ContextWindows": {"window_length": 121, "overlap": 24, "overlap_strength": 1.0, "drift_control": 0.0},
+    "LTX2DistilledSigmas": {"schedule": "stage 1 (8 steps)"},
+    "LTX2DrawTracks": {
+        "tracks": "100,200 300,220 500,180",
+        "points": "control points",
+        "width": 768,
+        "height": 512,
+        "length": 121,
+    },
+    "LTX2DurationPredictor": {"frame_rate": 24.0, "min_seconds": 1.0, "max_seconds": 20.0},
+    "LTX2EmptyLatents": {"width": 768, "height": 512, "length": 121, "frame_rate": 24.0, "batch_size": 1},
+    "LTX2EnhancePrompt": {"seed": 42, "max_tokens": 512},
+    "LTX2FreezeLatent": {"frozen": True},
+    "LTX2GuidanceParameters": {
+        "preset": "custom",
+        "cfg": 3.0,
+        "stg_scale": 1.0,
+        "stg_blocks": "28",
+        "rescale": 0.7,
+        "modality_scale": 3.0,
+        "skip_step": 0,
+    },
+    "LTX2HDRDecode": {
+        "curve": "LogC3",
+        "exposure": 0.0,
+        "crop_width": 0,
+        "crop_height": 0,
+        "tile_size": 1280,
+        "tile_overlap": 256,
+        "temporal_size": 32,
+        "temporal_overlap": 16,
+        "noise_seed": 0,
+    },
+    "LTX2ImageGuide": {"frame_index": 0, "strength": 1.0, "crf": -1, "as_keyframe": False},
+    "LTX2InpaintFill": {"grow": 16},
+    "LTX2InpaintRegion": {"grow": 0},
+    "LTX2LatentNoise": {"seed": 10},
+    "LTX2LinearQuadraticScheduler": {"steps": 8, "threshold": 0.025, "linear_steps": 0},
+    "LTX2LoraLoader": {"strength": 1.0},
+    "LTX2PyramidBlend": {"levels": 7},
+    "LTX2ReferenceAudioGuide": {"strength": 1.0},
+    "LTX2ReferenceLatentGuide": {"strength": 1.0},
+    "LTX2ReferenceVideoGuide": {"strength": 1.0, "attention_strength": 1.0, "tile_size": 0},
+    "LTX2Sampler": {"solver": "euler"},
+    "LTX2SaveEXR": {"filename_prefix": "hdr/LTX-2", "half": True},
+    "LTX2Scheduler": {"steps": 30, "max_shift": 2.05, "base_shift": 0.95, "stretch": True, "terminal": 0.1},
+    "LTX2SpatialTiles": {"columns": 2, "rows": 2, "overlap": 192},
+    "LTX2VideoVAEDecode": {
+        "tile_size": 512,
+        "tile_overlap": 64,
+        "temporal_size": 64,
+        "temporal_overlap": 24,
+        "noise_seed": 0,
+    },
+    "LTX2VideoVAEEncode": {
+        "tile_size": 0,
+        "tile_overlap": 64,
+        "temporal_size": 0,
+        "temporal_overlap": 24,
+        "frame_rate": 24.0,
+    },
+}
