@@ -310,7 +310,7 @@ def pack_enhancer() -> Prompt:
     written = g(
         "LTXVGemmaEnhancePrompt",
         clip=g.clip,
-        prompt="A circle.",
+        prompt="A street musician plays the accordion in the rain.",
         system_prompt="",
         max_tokens=512,
         bypass_i2v=False,

@@ -21,6 +21,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "LTX2DurationPredictor": {"frame_rate": 24.0, "min_seconds": 1.0, "max_seconds": 20.0},
     "LTX2EmptyLatents": {"width": 768, "height": 512, "length": 121, "frame_rate": 24.0, "batch_size": 1},
     "LTX2EnhancePrompt": {"seed": 42, "max_tokens": 512},
+    "LTX2FitVideo": {"frame_rate": 24.0, "width": 0, "height": 0, "multiple": 32, "length": 0},
     "LTX2FreezeLatent": {"frozen": True},
     "LTX2GuidanceParameters": {
         "preset": "custom",

@@ -176,9 +176,9 @@ def guide(conversion: Conversion, item: Item) -> list[Any]:
     return [positive, negative, replace(latent, guides=guides)]
 
 
-def _is_film(conversion: Conversion, item: Item) -> bool:
+def _is_film(conversion: Conversion, item: Item, name: str = "image") -> bool:
     """Pictures that come out of a video."""
-    source, seen = conversion.origin(item, "image"), set()
+    source, seen = conversion.origin(item, name), set()
     while source is not None and source.id not in seen:
         if source.type in FILM_SOURCES:
             return True
@@ -228,6 +228,9 @@ def encoded(conversion: Conversion, item: Item) -> list[Any] | None:
     vae, picture = conversion.get(item, "vae"), conversion.picture(item, "pixels")
     if not isinstance(vae, Vae) or picture is None:
         return None
+    rate = frame_rate(conversion)
+    if _is_film(conversion, item, "pixels"):  # ComfyUI leaves out rows, columns and frames that do not fit
+        picture = Picture(conversion.wire("LTX2FitVideo", images=picture, frame_rate=rate))
     return [
         Latent(
             video=conversion.wire(
@@ -235,7 +238,7 @@ def encoded(conversion: Conversion, item: Item) -> list[Any] | None:
                 images=picture,
                 video_vae=vae.video,
                 tile_size=512 if item.type == "VAEEncodeTiled" else 0,
-                frame_rate=frame_rate(conversion),
+                frame_rate=rate,
             )
         )
     ]
