@@ -42,7 +42,7 @@ def tiny(name: str) -> Prompt:
             "LoadAudio": {"audio": "source.wav"},
             "LTX2EnhancePrompt": {"max_tokens": MAX_TOKENS, "seed": SEED},
         }.get(node["class_type"], {})
-        if "-ic-lora-" in loras.get(id, ""):
+        if "-ic-lora-" in loras.get(id, "") and "detailer" not in loras[id]:  # whose reference has the clip's size
             node["inputs"]["lora"] = IC_LORA.format(version)
     return prompt
 
