@@ -18,8 +18,8 @@ from tests.nodes.graph_runner import GraphRunner
 from tools.graphs.tiny import with_tiny_models
 from tools.provision import REPO
 
-LIMIT = 35e6
-"""Bytes, for thumbnails and the demo model, and for everything that ships."""
+LIMIT, WHOLE_LIMIT = 35e6, 40e6
+"""Bytes: for thumbnails and the demo model together, and for everything that ships."""
 NEEDED = ("README.md", "LICENSE", "SECURITY.md", "pyproject.toml", "tools/download.py", "tools/convert.py")
 UNNEEDED = ("tests/", "tools/demo_model/", "tools/bench/", "tools/graphs/", "findings/", ".ci/")
 
@@ -49,7 +49,7 @@ def test_it_is_small(shipped: list[Path]) -> None:
     pictures = {".jpg", ".webp", ".png"}
     shown = [path for path in shipped if "demo" in path.parts or path.suffix in pictures]
     assert sum(path.stat().st_size for path in shown) < LIMIT
-    assert sum(path.stat().st_size for path in shipped) < LIMIT
+    assert sum(path.stat().st_size for path in shipped) < WHOLE_LIMIT
 
 
 def test_it_runs_on_its_own(shipped: list[Path], nodes: dict[str, Any], tmp_path: Path) -> None:
