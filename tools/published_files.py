@@ -112,6 +112,8 @@ _ALL = [
             "ltx-2.3-22b-ic-lora-colorization-0.9": None,
             "ltx-2.3-22b-ic-lora-in-outpainting-0.9": None,
             "ltx-2.3-22b-ic-lora-pixel-spatial-upscaler-x2-0.9": None,
+            "ltx-2.5-22b-ic-lora-alpha-gen-0.9": None,
+            "ltx-2.5-22b-ic-lora-refine-details-1.0": None,
         },
     ),
     *_of(
