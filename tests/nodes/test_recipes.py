@@ -11,7 +11,7 @@ from tests.conftest import relative_error
 from tests.nodes.graph_runner import GraphRunner
 from tests.nodes.recipes import Recipes
 from tests.pipeline_helpers import pipeline_prompt, with_inputs, write_inputs
-from tools.graphs.parts import NEGATIVE, PROMPT
+from tools.graphs.prompts import NEGATIVE
 from tools.graphs.tiny import VERSIONS
 
 RECIPES = {
@@ -26,6 +26,7 @@ RECIPES = {
     "lipdub": ("lipdub", "Stage 2"),
 }
 TOLERANCE = 1e-5
+PROMPT = "A red circle moves slowly from the right to the left. A single low tone plays throughout."
 
 
 @pytest.fixture(scope="module")

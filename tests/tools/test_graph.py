@@ -8,8 +8,7 @@ import pytest
 
 from ltx_core_impl.presets import HQ_PRESET, LTX_2_3_PRESET, LTX_2_5_PRESET
 from tools.graphs.graph import Graph, GraphError, api_prompt, check_graph, input_slots
-from tools.graphs.ltx25 import NEGATIVE_25
-from tools.graphs.parts import NEGATIVE
+from tools.graphs.prompts import NEGATIVE, NEGATIVE_25
 from tools.graphs.workflows import all_graphs, ui_graph
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from ltx_core_impl.presets import LTX_2_3_PRESET
 from tools.demo import check_video
-from tools.graphs.parts import NEGATIVE
+from tools.graphs.prompts import NEGATIVE
 from tools.graphs.text_to_video import GRAPHS
 from tools.graphs.tiny import VERSIONS, with_tiny_models
 from tools.graphs.workflows import all_graphs, differences, files

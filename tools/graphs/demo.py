@@ -10,7 +10,8 @@ from typing import Any
 
 from tools.graphs import media, pipelines, text_to_video, videos
 from tools.graphs.graph import Graph, Node, Output
-from tools.graphs.parts import DISTILLED, DISTILLED_LORA, FULL, GEMMA, NEGATIVE, PROMPT, SPATIAL_UPSCALER, STAGE_2
+from tools.graphs.parts import DISTILLED, DISTILLED_LORA, FULL, GEMMA, SPATIAL_UPSCALER, STAGE_2
+from tools.graphs.prompts import NEGATIVE, PROMPTS
 from tools.graphs.videos import UNION_LORA
 
 PREFIX = "demo-"
@@ -202,6 +203,7 @@ DEMOS = {
             "LTX2EmptyLatents": {"length": 25},
             "LTX2ContextWindows": {"window_length": LENGTH, "overlap": 8},
             "LTX2SegmentPrompts": {"prompts": "\n---\n".join(SEGMENTS)},
+            "Prompt without segments": {"prompt": SEGMENTS[0]},
         },
     ),
 }
@@ -245,7 +247,7 @@ def _values(node: Node, demo: Demo) -> dict[str, Any]:
 def _replaced(value: Any, nodes: dict[Node, Node], demo: Demo) -> Any:
     if isinstance(value, Output):
         return nodes[value.node][value.name]
-    if value == PROMPT:
+    if value in PROMPTS.values():
         return demo.prompt
     return FILES.get(value, value)
 

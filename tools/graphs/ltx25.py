@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tools.graphs.graph import Graph, Node, Output
-from tools.graphs.parts import NEGATIVE, PROMPT, STAGE_2, Pipeline
+from tools.graphs.parts import STAGE_2, Pipeline, note
+from tools.graphs.prompts import NEGATIVE_25
 
 DEV = "ltx-2.5-22b-dev-transformer-bf16.safetensors"
 DISTILLED = "ltx-2.5-22b-distilled-transformer-bf16.safetensors"
@@ -16,29 +17,18 @@ DETAILING_LORA = "ltx-2.5-22b-ic-lora-pixel-spatial-upscaler-x2-1.0.safetensors"
 SPATIAL_UPSCALER = "ltx-2.5-latent-spatial-upscaler-x2-bf16-1.0.safetensors"
 TEMPORAL_UPSCALER = "ltx-2.5-latent-temporal-upscaler-x2-bf16-1.0.safetensors"
 
-FOLDERS = {
-    DEV: "diffusion_models",
-    DISTILLED: "diffusion_models",
-    ENCODER: "text_encoders",
-    VIDEO_VAE: "vae",
-    AUDIO_VAE: "vae",
-    DURATION_HEAD: "model_patches",
-    DISTILLED_LORA: "loras",
-    DETAILING_LORA: "loras",
-    SPATIAL_UPSCALER: "latent_upscale_models",
-    TEMPORAL_UPSCALER: "latent_upscale_models",
-}
 NOTE = """\
-| file | folder in ComfyUI |
-|---|---|
+| file | folder in ComfyUI | size |
+|---|---|---|
 {files}
 
-Press **R** after putting them there, and choose them in the loaders on the right. The video VAE with 'conv' in its \
+{download}
+
+Press **R** when they are there, and choose them in the loaders on the right. The video VAE with 'conv' in its \
 name decodes faster, with less detail; nothing else changes.
 
 {advice}
 """
-NEGATIVE_25 = f"has_subtitles, has_blurbox, transition from black, transition to black, speech_ending_short, {NEGATIVE}"
 
 
 def text_to_video() -> Graph:
@@ -190,7 +180,7 @@ def _temporal_round(make: Pipeline, stage: Node, guider: Output) -> Node:
 
 def _full_model(make: Pipeline, clip: Node, guides: Output | None) -> None:
     """Guidance, sampling, decoding and saving of the full model's only stage."""
-    positive, negative = make.text(PROMPT), make.text(NEGATIVE_25, "Negative prompt")
+    positive, negative = make.text(), make.text(NEGATIVE_25, "Negative prompt")
     with make.graph.group("Guidance"):
         sigmas = make.graph.node("LTX2Scheduler", steps=30)["sigmas"]
         guider = make.guider(positive, negative=negative, **make.guidance("LTX-2.5"))
@@ -206,8 +196,7 @@ def split_pipeline(
     """A new graph with its note and the loaders of the split files."""
     graph = Graph(name)
     listed = (transformer, ENCODER, VIDEO_VAE, AUDIO_VAE, *files)
-    rows = "\n".join(f"| {file} | models/{FOLDERS[file]} |" for file in listed)
-    graph.note(title, NOTE.format(files=rows, advice=advice))
+    graph.note(title, note(NOTE, listed, advice))
     with graph.group("Models"):
         loader = graph.node("LTX2CheckpointLoader", "Transformer", checkpoint=transformer, lora=lora)
         video = graph.node("LTX2ComponentLoader", "Video VAE", file=VIDEO_VAE)

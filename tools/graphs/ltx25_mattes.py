@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from tools.graphs.graph import Graph
-from tools.graphs.ltx25 import DISTILLED, FOLDERS, split_pipeline
+from tools.graphs.ltx25 import DISTILLED, split_pipeline
 
 ALPHA_LORA = "ltx-2.5-22b-ic-lora-alpha-gen-0.9.safetensors"
 REFINE_LORA = "ltx-2.5-22b-ic-lora-refine-details-1.0.safetensors"
-FOLDERS |= {ALPHA_LORA: "loras", REFINE_LORA: "loras"}
 LOOK = "A clean, sharp film with fine natural detail, soft daylight and true colours."
 
 

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from tools.graphs.graph import Graph, Node, Output
 from tools.graphs.parts import DISTILLED, FULL, SPATIAL_UPSCALER, STAGE_2, Pipeline, pipeline
+from tools.graphs.prompts import PROMPTS, SEGMENTS
 
 HDR_LORA = "ltx-2.3-22b-ic-lora-hdr-0.9.safetensors"
 TRACK_LORA = "ltx-2.3-22b-ic-lora-motion-track-control-ref0.5.safetensors"
-SHORT_PROMPT = "A street musician plays the accordion in the rain."
-SEGMENTS = (
-    "A red circle moves slowly from the right to the left across a plain white background. A low tone plays.\n"
-    "---\n"
-    "The red circle stops in the middle of the white background and grows. The tone rises.\n"
-    "---\n"
-    "The red circle turns blue and falls out of the picture. The tone stops and the room is silent."
-)
 TRACKS = "120,260 300,180 480,260 660,340\n640,120\n"
 
 
@@ -71,7 +64,7 @@ def hdr() -> Graph:
     make = pipeline("hdr", "SDR video to HDR (EXR sequence)", DISTILLED, advice, files)
     model = make.lora(HDR_LORA, 1.0, "HDR LoRA, both stages")
     upscaler = make.upscaler()
-    positive = make.text("HDR footage")
+    positive = make.text()
     with make.graph.group("SDR video"):
         full = _file(make, "Full size", width=1920, height=1088, fit="pad", sound=False)
         half = _file(make, "Half size", width=960, height=544, fit="pad", sound=False)
@@ -120,7 +113,10 @@ def prompt_enhancement() -> Graph:
     make = pipeline("prompt-enhancement", "A short prompt, written out by Gemma", DISTILLED, advice)
     with make.graph.group("Prompt"):
         enhanced = make.graph.node(
-            "LTX2EnhancePrompt", text_encoder=make.encoder["text_encoder"], prompt=SHORT_PROMPT, seed=42
+            "LTX2EnhancePrompt",
+            text_encoder=make.encoder["text_encoder"],
+            prompt=PROMPTS["prompt-enhancement"],
+            seed=42,
         )
         make.graph.node("PreviewAny", "Enhanced prompt", source=enhanced["prompt"])
         encoded = make.graph.node(
@@ -166,8 +162,10 @@ def long_video() -> Graph:
     )
     make = pipeline("long-video", "A long video with a prompt per segment", DISTILLED, advice)
     with make.graph.group("Prompt"):
-        segments = make.graph.node("LTX2SegmentPrompts", text_encoder=make.encoder["text_encoder"], prompts=SEGMENTS)
-    positive = make.text(SEGMENTS.partition("\n")[0], "Prompt without segments")
+        segments = make.graph.node(
+            "LTX2SegmentPrompts", text_encoder=make.encoder["text_encoder"], prompts="\n---\n".join(SEGMENTS)
+        )
+    positive = make.text(SEGMENTS[0], "Prompt without segments")
     with make.graph.group("Clip"):
         clip = make.clip(length=313)
         windows = make.graph.node(

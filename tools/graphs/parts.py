@@ -5,47 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tools.graphs.graph import Graph, Node, Output
+from tools.graphs.prompts import NEGATIVE, PROMPTS
+from tools.published_files import download_advice, file_table
 
 FULL, DISTILLED = "ltx-2.3-22b-dev.safetensors", "ltx-2.3-22b-distilled.safetensors"
-GEMMA = "gemma-3-12b-it-qat-q4_0-unquantized"
+GEMMA = "gemma_3_12B_it.safetensors"
 FULL_2_0 = "ltx-2-19b-dev.safetensors"
 DISTILLED_LORA = "ltx-2.3-22b-distilled-lora-384.safetensors"
 SPATIAL_UPSCALER = "ltx-2.3-spatial-upscaler-x2-1.1.safetensors"
 TEMPORAL_UPSCALER = "ltx-2.3-temporal-upscaler-x2-1.0.safetensors"
 STAGE_2 = "stage 2 (3 steps)"
 
-PROMPT = (
-    "A red circle moves slowly from the right to the left across a plain white background, in a steady, even motion. "
-    "The camera is static. A single low tone plays throughout, constant in pitch and volume."
-)
-NEGATIVE = (
-    "blurry, out of focus, overexposed, underexposed, low contrast, washed out colors, excessive noise, "
-    "grainy texture, poor lighting, flickering, motion blur, distorted proportions, unnatural skin tones, "
-    "deformed facial features, asymmetrical face, missing facial features, extra limbs, disfigured hands, "
-    "wrong hand count, artifacts around text, inconsistent perspective, camera shake, incorrect depth of field, "
-    "background too sharp, background clutter, distracting reflections, harsh shadows, "
-    "inconsistent lighting direction, color banding, cartoonish rendering, 3D CGI look, unrealistic materials, "
-    "uncanny valley effect, incorrect ethnicity, wrong gender, exaggerated expressions, wrong gaze direction, "
-    "mismatched lip sync, silent or muted audio, distorted voice, robotic voice, echo, background noise, "
-    "off-sync audio, incorrect dialogue, added dialogue, repetitive speech, jittery movement, awkward pauses, "
-    "incorrect timing, unnatural transitions, inconsistent framing, tilted camera, flat lighting, "
-    "inconsistent tone, cinematic oversaturation, stylized filters, or AI artifacts."
-)
-
-FOLDERS = {
-    FULL: "models/checkpoints",
-    DISTILLED: "models/checkpoints",
-    FULL_2_0: "models/checkpoints",
-    SPATIAL_UPSCALER: "models/latent_upscale_models",
-    TEMPORAL_UPSCALER: "models/latent_upscale_models",
-}
 NOTE = """\
-| file | folder in ComfyUI |
-|---|---|
+| file | folder in ComfyUI | size |
+|---|---|---|
 {files}
-| {gemma} (the whole folder) | models/text_encoders |
 
-Press **R** after putting them there, and choose them in the loaders on the right.
+{download}
+
+Press **R** when they are there, and choose them in the loaders on the right.
 
 {advice}
 """
@@ -76,8 +54,9 @@ class Pipeline:
 
     # Inputs
 
-    def text(self, prompt: str = PROMPT, title: str = "Prompt") -> Output:
-        """An encoded prompt."""
+    def text(self, prompt: str | None = None, title: str = "Prompt") -> Output:
+        """An encoded prompt: what the graph shows, if none is given."""
+        prompt = PROMPTS[self.graph.name] if prompt is None else prompt
         with self.graph.group("Prompt"):
             return self.graph.node("LTX2TextEncode", title, text_encoder=self.encoder["text_encoder"], prompt=prompt)[
                 "context"
@@ -241,8 +220,12 @@ class Pipeline:
 
 def pipeline(name: str, title: str, checkpoint: str, advice: str, files: tuple[str, ...] = ()) -> Pipeline:
     """A new graph with its note and its models."""
-    rows = "\n".join(f"| {file} | {FOLDERS.get(file, 'models/loras')} |" for file in (checkpoint, *files))
-    return with_models(name, title, checkpoint, NOTE.format(files=rows, gemma=GEMMA, advice=advice))
+    return with_models(name, title, checkpoint, note(NOTE, (checkpoint, GEMMA, *files), advice))
+
+
+def note(template: str, files: tuple[str, ...], advice: str) -> str:
+    """The note of a graph that uses these files."""
+    return template.format(files=file_table(files), download=download_advice(files), advice=advice)
 
 
 def with_models(name: str, title: str, checkpoint: str, note: str) -> Pipeline:

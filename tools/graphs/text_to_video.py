@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from tools.graphs.graph import Graph, Node, Output
-from tools.graphs.parts import DISTILLED, FULL, GEMMA, Pipeline, with_models
+from tools.graphs.parts import DISTILLED, FULL, GEMMA, Pipeline, note, with_models
 
 NOTE = """\
 | file | folder in ComfyUI | size |
 |---|---|---|
-| {checkpoint} | models/checkpoints | 46 GB |
-| {gemma} (the whole folder) | models/text_encoders | 24 GB |
+{files}
 
-Press **R** after putting them there, and choose them in the loaders on the right.
+{download}
+
+Press **R** when they are there, and choose them in the loaders on the right.
 
 - **Prompt**: what is seen and heard, in the order in which it happens; say what the camera does.
 - **Length**: 8k + 1 frames (97, 121, 241). **Width, height**: multiples of 32.
@@ -48,7 +49,7 @@ def text_to_video_distilled() -> Graph:
 
 
 def _graph(name: str, title: str, checkpoint: str, advice: str) -> Pipeline:
-    return with_models(name, title, checkpoint, NOTE.format(checkpoint=checkpoint, gemma=GEMMA, advice=advice))
+    return with_models(name, title, checkpoint, note(NOTE, (checkpoint, GEMMA), advice))
 
 
 def _clip(make: Pipeline) -> tuple[Node, Output]:

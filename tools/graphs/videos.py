@@ -225,7 +225,7 @@ def lipdub() -> Graph:
     make = pipeline("lipdub", "Dub a video with the same voice", DISTILLED, advice, (DUB_LORA, SPATIAL_UPSCALER))
     model = make.lora(DUB_LORA, 1.0, "IC-LoRA, both stages")
     upscaler = make.upscaler()
-    positive = make.text('A person looks into the camera and says: "Good morning, everyone."')
+    positive = make.text()
     with make.graph.group("Video"):
         source = make.source()
         clip = make.clip(length=source["length"], frame_rate=source["frame_rate"])

@@ -23,6 +23,7 @@ if __package__ in (None, ""):
 
 from tools.graphs.graph import Graph, GraphError, Node, Output, api_prompt, check_graph, input_slots, output_index
 from tools.provision import PACK_NAME, REPO, ProvisionError, provision
+from tools.published_files import model_properties
 from tools.server import NODE_PREFIX, Server, ServerError
 
 WORKFLOWS = REPO / "workflows"
@@ -109,7 +110,11 @@ def _ui_node(node: Node, object_info: dict[str, Any], order: int, box: Box, link
             {"name": name, "type": kind, "links": None}
             for name, kind in zip(info["output_name"], info["output"], strict=True)
         ],
-        "properties": {"cnr_id": PACK_NAME if is_ours else "comfy-core", "Node name for S&R": node.type},
+        "properties": {
+            "cnr_id": PACK_NAME if is_ours else "comfy-core",
+            "Node name for S&R": node.type,
+            **model_properties(node.inputs.values()),
+        },
         "widgets_values": values,
     }
     return result if node.title is None else {**result, "title": node.title}

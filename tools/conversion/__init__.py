@@ -1,0 +1,1 @@
+"""Graphs made for other LTX nodes, turned into graphs of these ones."""
