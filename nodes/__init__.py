@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 MODULES = (
     "loading.loaders",
     "text.text",
+    "text.timed_prompt",
     "text.prompt_enhancement",
     "text.contexts",
     "text.duration",

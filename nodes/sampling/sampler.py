@@ -18,6 +18,7 @@ from ...ltx_core_impl.sampling.validation import checked_sigmas
 from ...ltx_core_impl.types import LatentState, VideoPixelShape
 from .. import host
 from ..guidance.corrections import require_corrections
+from ..guides.dfr import clock_of
 from ..guides.keyframes import keyframes_latent
 from ..guides.reference import check_references
 from ..latents.latents import SeededNoise, require_seed
@@ -169,6 +170,7 @@ class LTX2Sampler(io.ComfyNode):
             rows_at_once=host.rows_at_once(row, handle.device),
             device=host.compute_device(handle.device),
             dtype=components.transformer_dtype(handle),
+            clock=clock_of(video_latent),
         )
         rows = denoising.passes * batch
         states = _denoised(

@@ -167,6 +167,17 @@ def require_context(value: Any, input_name: str) -> Context:
     return value
 
 
+def require_single_context(value: Any, input_name: str, why: str) -> Context:
+    """An encoded prompt without shots; ``why`` says why they are no use here."""
+    context = require_context(value, input_name)
+    if context.shots is not None:
+        raise InputError(
+            f"{input_name} holds {len(context.shots.cuts) + 1} shots of 'LTX-2 Timed Prompt'; {why} Connect "
+            "'LTX-2 Text Encode'."
+        )
+    return context
+
+
 def parse_numbers(name: str, text: str) -> list[float]:
     """Numbers from a widget, separated by commas. Raises `InputError` for anything else."""
     try:

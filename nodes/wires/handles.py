@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...ltx_core_impl.conditioning.item import ConditioningItem
 from ...ltx_core_impl.sampling.normalization import Correction
+from ...ltx_core_impl.sampling.timed_text import Shots
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,16 @@ class MissingComponent:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """An encoded prompt: video ``(B, T, Dv)`` and audio ``(B, T, Da)``, and the model version that it was made for."""
+    """An encoded prompt: video ``(B, T, Dv)`` and audio ``(B, T, Da)``, and the model version that it was made for.
+
+    With ``shots`` it is several prompts, one after another along T, each for the frames of its shot.
+    """
 
     video: Tensor
     audio: Tensor
     version: str
     prompt: str = ""
+    shots: Shots | None = None
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ RELEASED = {
     "LTX2LoraLoader": "model lora strength",
     "LTX2TextEncoderLoader": "text_encoder text_projection",
     "LTX2TextEncode": "text_encoder prompt",
+    "LTX2TimedPrompt": "text_encoder prompt frame_rate border length",
     "LTX2EmptyLatents": "width height length frame_rate batch_size video_vae audio_vae",
     "LTX2LatentNoise": "seed",
     "LTX2Scheduler": "steps max_shift base_shift stretch terminal latent",
