@@ -58,9 +58,9 @@ RELEASED = {
     "LTX2Vocoder": "mel vocoder",
     "LTX2UpscalerLoader": "upscaler",
     "LTX2LatentUpscale": "video_latent upscaler video_vae",
-    "LTX2ImageGuide": "image video_vae video_latent frame_index strength crf as_keyframe guides",
+    "LTX2ImageGuide": "image video_vae video_latent frame_index strength crf as_keyframe guides before_start",
     "LTX2ReferenceVideoGuide": "images model video_vae video_latent strength attention_strength tile_size "
-    "attention_mask guides",
+    "attention_mask guides frame_index",
     "LTX2ReferenceAudioGuide": "reference strength audio_vae guides",
     "LTX2FreezeLatent": "latent frozen",
     "LTX2RetakeRegion": "start_time end_time generate generate_video generate_audio ramp video_latent audio_latent "
