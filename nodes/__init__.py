@@ -17,6 +17,7 @@ MODULES = (
     "text.text",
     "text.timed_prompt",
     "text.prompt_enhancement",
+    "text.prompt_writer",
     "text.contexts",
     "text.duration",
     "latents.latents",

@@ -93,6 +93,14 @@ class TextEncoderHandle:
 
 
 @dataclass(frozen=True)
+class PromptWriterHandle:
+    """A Gemma 4 (folder or file) that only writes prompts: it lies on the wire of a text encoder, and encodes none."""
+
+    gemma: FileRef
+    device: str = "default"
+
+
+@dataclass(frozen=True)
 class MissingComponent:
     """Stands on a wire for a component that the chosen file does not hold; using it is the error, not loading."""
 
@@ -234,6 +242,8 @@ def describe(value: Any) -> str:
     """A short name for whatever arrived on a wire, for messages."""
     if isinstance(value, (ComponentHandle, MissingComponent)):
         return f"the {value.component.replace('_', ' ')} of {value.file.name}"
+    if isinstance(value, PromptWriterHandle):
+        return f"the prompt writer {value.gemma.name}"
     if value is None:
         return "nothing"
     if isinstance(value, dict) and "samples" in value:

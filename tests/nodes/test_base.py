@@ -69,7 +69,9 @@ RELEASED = {
     "LTX2FitVideo": "images frame_rate width height multiple length audio",
     "LTX2ExtendClip": "images frame_rate frames_before frames_after audio",
     "LTX2InpaintFill": "images mask grow",
-    "LTX2EnhancePrompt": "text_encoder prompt seed max_tokens image system_prompt",
+    "LTX2EnhancePrompt": "text_encoder prompt seed max_tokens image system_prompt enabled settings temperature top_k "
+    "top_p min_p repetition_penalty",
+    "LTX2PromptWriterLoader": "writer device",
     "LTX2SaveContext": "context filename_prefix",
     "LTX2LoadContext": "file",
     "LTX2SegmentPrompts": "text_encoder prompts",
