@@ -206,6 +206,7 @@ class LatentState:
         generated_keyframe_layout: where keyframe slots lie, if any were appended.
         generated_keyframes: ``(B, C, K, H, W)`` content of the slots, filled when conditioning is cleared.
         frozen: the modality is context only; its sigma is 0.
+        windows: ``(N)`` int64, the window in time that alone sees a token; -1 for all. None: every token is for all.
     """
 
     latent: Tensor
@@ -217,3 +218,4 @@ class LatentState:
     generated_keyframe_layout: GeneratedKeyframeLayout | None = None
     generated_keyframes: Tensor | None = None
     frozen: bool = False
+    windows: Tensor | None = None

@@ -14,6 +14,7 @@ from .video_items import (
     VideoConditionByMask,
     VideoConditionByReferenceLatent,
 )
+from .windowed_reference import VideoConditionByWindowedReference
 
 __all__ = [
     "LTX_2_5_RULES",
@@ -30,6 +31,7 @@ __all__ = [
     "VideoConditionByLatentIndex",
     "VideoConditionByMask",
     "VideoConditionByReferenceLatent",
+    "VideoConditionByWindowedReference",
     "VideoGeneratedKeyframeSlots",
     "VideoLatentTools",
     "appended_tokens",

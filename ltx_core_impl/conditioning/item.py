@@ -57,6 +57,7 @@ def append_tokens(
     positions: Tensor,
     target_tokens: int,
     keyframe_mark: float = 0.0,
+    window: int | None = None,
 ) -> LatentState:
     """Put M tokens after those of a state.
 
@@ -67,6 +68,7 @@ def append_tokens(
         positions: float32 ``(1 or B, axes, M, 2)``.
         target_tokens: tokens of the generated latent.
         keyframe_mark: value of the keyframes mask for the new tokens.
+        window: the window in time that alone sees the new tokens; None for all.
     """
     batch, new_tokens, _ = clean_tokens.shape
     device = clean_tokens.device
@@ -84,13 +86,32 @@ def append_tokens(
         positions=torch.cat([latent_state.positions, positions], dim=2),
         attention_mask=extended_attention_mask(latent_state, target_tokens, new_tokens, weights=None),
         keyframes_mask=keyframes_mask,
+        windows=_windows(latent_state, new_tokens, window),
     )
 
 
+def _windows(latent_state: LatentState, new_tokens: int, window: int | None) -> Tensor | None:
+    before = latent_state.windows
+    if before is None and window is None:
+        return None
+    device = latent_state.latent.device
+    if before is None:
+        before = torch.full((latent_state.latent.shape[1],), -1, device=device)
+    return torch.cat([before, torch.full((new_tokens,), -1 if window is None else window, device=device)])
+
+
 def append_guide(
-    latent_state: LatentState, tokens: Tensor, strength: float, positions: Tensor, latent_tools: Any
+    latent_state: LatentState,
+    tokens: Tensor,
+    strength: float,
+    positions: Tensor,
+    latent_tools: Any,
+    window: int | None = None,
 ) -> LatentState:
-    """Append content tokens that are kept with ``strength``; the noisy latent gets them or zeros, by the rules."""
+    """Append content tokens that are kept with ``strength``; the noisy latent gets them or zeros, by the rules.
+
+    ``window`` is that of `append_tokens`.
+    """
     writes_latent = latent_tools.rules.items_write_latent
     return append_tokens(
         latent_state,
@@ -99,4 +120,5 @@ def append_guide(
         mask_value=1.0 - strength,
         positions=positions,
         target_tokens=latent_tools.target_shape.token_count(),
+        window=window,
     )

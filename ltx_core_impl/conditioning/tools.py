@@ -58,6 +58,7 @@ class _LatentTools:
             denoise_mask=torch.ones_like(latent_state.denoise_mask[:, :count]),
             attention_mask=None,
             keyframes_mask=None,
+            windows=None,
             generated_keyframes=self._generated_keyframes(latent_state),
         )
 

@@ -1,5 +1,6 @@
 """Reading and writing images, video and sound with PyAV, chunk by chunk (spec 07 §7)."""
 
+from .alpha_writer import PngSequence, ProResWriter, VP9Writer, with_alpha
 from .audio_reader import mixed_to_stereo, read_audio
 from .audio_track import write_wav
 from .exr import write_exr
@@ -21,6 +22,9 @@ from .video_writer import VideoWriter, frame_rate, write_video
 
 __all__ = [
     "NoVideoStreamError",
+    "PngSequence",
+    "ProResWriter",
+    "VP9Writer",
     "VideoInfo",
     "VideoWriter",
     "conditioning_image",
@@ -42,6 +46,7 @@ __all__ = [
     "spline",
     "srgb_curve",
     "tone_mapped",
+    "with_alpha",
     "write_exr",
     "write_video",
     "write_wav",

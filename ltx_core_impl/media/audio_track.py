@@ -1,4 +1,4 @@
-"""Sound on its way into a file: an AAC track that follows the video, or a WAV file (spec 04 §12)."""
+"""Sound on its way into a file: a track that follows the video, or a WAV file (spec 04 §12)."""
 
 from __future__ import annotations
 
@@ -38,24 +38,25 @@ def track_waveform(audio: Audio) -> Tensor:
 
 
 class AudioTrack:
-    """Encodes a waveform as AAC in step with the video, so that a player never seeks far between the two.
+    """Encodes a waveform in step with the video, so that a player never seeks far between the two.
 
-    The encoder is fed floats: the reference's detour over 16-bit integers would only add noise. A rate that AAC
-    does not know is converted to 48 kHz.
+    The encoder is fed floats: the reference's detour over 16-bit integers would only add noise. A rate that the codec
+    (AAC in MP4) does not know is converted to 48 kHz.
     """
 
-    def __init__(self, audio: Audio) -> None:
+    def __init__(self, audio: Audio, codec: str = "aac") -> None:
+        self._codec = codec
         self._waveform = track_waveform(audio)
         self._rate = audio.sampling_rate
         self._written = 0
 
     def open(self, container: av.container.OutputContainer) -> None:
         """Add the stream; call before anything is encoded."""
-        known = av.Codec("aac", "w").audio_rates
-        stream_rate = self._rate if self._rate in known else FALLBACK_RATE
+        known = av.Codec(self._codec, "w").audio_rates
+        stream_rate = self._rate if known is None or self._rate in known else FALLBACK_RATE
         self._layout = LAYOUTS[self._waveform.shape[0]]
         self._container = container
-        self._stream = container.add_stream("aac", rate=stream_rate, layout=self._layout)
+        self._stream = container.add_stream(self._codec, rate=stream_rate, layout=self._layout)
 
     def encode_until(self, seconds: Fraction) -> None:
         """Encode what sounds before ``seconds``; silence follows the end of the waveform."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,14 +14,16 @@ INPAINT_GREEN = (102 / 255, 1.0, 0.0)
 """The colour that in- and out-painting LoRAs take for "to be filled" (spec 07 §8.1)."""
 
 
-def fit_frames(frames: Tensor, height: int, width: int) -> Tensor:
-    """Frames scaled to cover ``height`` x ``width``, centre cut out: float32 ``(F, height, width, C)``.
+def fit_frames(
+    frames: Tensor, height: int, width: int, fit: Callable[[Tensor, int, int], Tensor] = resize_and_center_crop
+) -> Tensor:
+    """Frames in another size, float32 ``(F, height, width, C)``: scaled to cover it and cut, or as ``fit`` does.
 
     Frame by frame, so that the peak is one frame above the result.
     """
     fitted = torch.empty(len(frames), height, width, frames.shape[-1], dtype=torch.float32, device=frames.device)
     for i in range(len(frames)):
-        fitted[i] = resize_and_center_crop(frames[i : i + 1], height, width)[0].movedim(0, -1)
+        fitted[i] = fit(frames[i : i + 1], height, width)[0].movedim(0, -1)
     return fitted
 
 

@@ -43,6 +43,8 @@ def container_start(container: av.container.InputContainer) -> float:
 class PacketDecoder:
     """Frames of one stream, from where the container stands. Packets that cannot be decoded are left out and said.
 
+    ``decoder`` stands in for the stream's own.
+
     Attributes:
         stream: the stream that is decoded.
         last_pts: the latest presentation time among the packets so far, in the stream's time base; None before any.
@@ -50,9 +52,14 @@ class PacketDecoder:
     """
 
     def __init__(
-        self, container: av.container.InputContainer, stream: av.VideoStream | av.AudioStream, path: str | PathLike[str]
+        self,
+        container: av.container.InputContainer,
+        stream: av.VideoStream | av.AudioStream,
+        path: str | PathLike[str],
+        decoder: av.CodecContext | None = None,
     ) -> None:
         self._container, self.stream, self._path = container, stream, path
+        self._decoder = decoder or stream
         self.last_pts: int | None = None
         self.last_duration = 0
 
@@ -76,7 +83,7 @@ class PacketDecoder:
         try:
             for packet in self.packets():
                 try:
-                    frames = self.stream.decode(packet if packet.size else None)
+                    frames = self._decoder.decode(packet if packet.size else None)
                 except av.FFmpegError:
                     # Decoders with threads complain late, but frames come in order: what is damaged follows the last.
                     first = first if damaged else self._seconds(shown or 0)

@@ -33,7 +33,7 @@ class Display:
     def __call__(self, frame: av.VideoFrame) -> Tensor:
         """A frame as RGB ``(H, W, 3)``, upright, in BT.709 and SDR: uint8, or float32 in [0, 1] where it has more than
         8 bits, or light or primaries that 8 bits would band."""
-        self.size = self.size or _shown_size(frame.width, frame.height, self.stream.sample_aspect_ratio)
+        self.size = self.size or shown_size(frame.width, frame.height, self.stream.sample_aspect_ratio)
         context = self.stream.codec_context
         transfer, primaries = int(context.color_trc), int(context.color_primaries)
         if frame.format.components[0].bits > 8 or transfer in (PQ, HLG) or primaries in (BT2020, P3):
@@ -43,7 +43,7 @@ class Display:
         return torch.rot90(picture, k=round(frame.rotation / 90))
 
 
-def _shown_size(width: int, height: int, pixel_shape: Fraction | None) -> tuple[int, int]:
+def shown_size(width: int, height: int, pixel_shape: Fraction | None) -> tuple[int, int]:
     """Width and height with square pixels; no row and no column is lost."""
     if not pixel_shape or not Fraction(1, _MOST_STRETCHED) <= pixel_shape <= _MOST_STRETCHED:
         return width, height

@@ -41,6 +41,11 @@ def resize_and_reflect_pad(frames: Tensor, height: int, width: int) -> Tensor:
     return F.pad(resized, (0, right, 0, bottom), mode=mode)
 
 
+CROP, PAD = "crop", "pad"
+FITS = {CROP: resize_and_center_crop, PAD: resize_and_reflect_pad}
+"""Ways of bringing frames to a size, by name."""
+
+
 def conditioning_image(image: Tensor, height: int, width: int, crf: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """A uint8 image ``(H, W, 3)`` as the video encoder reads it: ``(1, 3, 1, height, width)`` in [-1, 1].
 

@@ -18,12 +18,15 @@ import av
 import torch
 from torch import Tensor
 
+from .alpha_reader import AlphaDisplay, alpha_decoder, has_alpha
 from .container import PacketDecoder, container_start, open_media
 from .display import Display
 
 DEFAULT_CHUNK_FRAMES = 32
 # Timestamps are multiples of a time base; the user's seconds are not.
 TIME_TOLERANCE = 1e-6
+# Matroska and WebM round times and durations to milliseconds: the sum of both is up to this far from what was meant.
+COARSEST_ROUNDING = Fraction(1, 1000)
 
 
 class NoVideoStreamError(ValueError):
@@ -43,6 +46,7 @@ class VideoInfo:
     height: int
     frames: int
     has_audio: bool
+    has_alpha: bool = False
 
     @property
     def duration(self) -> float:
@@ -64,8 +68,14 @@ def probe_video(path: str | PathLike[str]) -> VideoInfo:
             raise NoVideoStreamError(f"No frame could be decoded from the video in {path}. Copy or export it again.")
         height, width = Display(stream)(first).shape[:2]
         count = stream.frames or 1 + sum(1 for _ in frames)
-        has_audio = bool(container.streams.audio)
-        return VideoInfo(fps=_rate(stream), width=width, height=height, frames=count, has_audio=has_audio)
+        return VideoInfo(
+            fps=_rate(stream),
+            width=width,
+            height=height,
+            frames=count,
+            has_audio=bool(container.streams.audio),
+            has_alpha=has_alpha(stream),
+        )
 
 
 def read_frames(
@@ -109,23 +119,31 @@ def read_at_rate(
     start: float = 0.0,
     max_frames: int | None = None,
     chunk_frames: int = DEFAULT_CHUNK_FRAMES,
+    alpha: bool = False,
 ) -> Iterator[Tensor]:
     """The video at a constant rate: uint8 chunks, whatever the file's own rate, constant or not.
 
     Output frame ``k`` is the picture on screen at ``start + k / fps`` seconds: pictures are repeated or left out,
     never mixed. The last picture stays on screen as long as the file says (or, where it does not, as long as the one
     before it did); an only picture stays as long as the sound.
+
+    ``alpha`` gives the alpha of the same frames instead, float32 ``(f, H, W)``; all 1 where there is none.
     """
     _check_range(start, max_frames)
     if fps <= 0:
         raise ValueError(f"fps must be positive; got {fps}.")
     with open_media(path) as container:
         stream = _video_stream(container, path)
-        decoder = PacketDecoder(container, stream, path)
+        decoder = PacketDecoder(container, stream, path, alpha_decoder(stream) if alpha else None)
         shown = _hold(
-            _timed_frames(container, stream, decoder, start), fps, start, lambda *at: _end(container, decoder, *at)
+            _timed_frames(container, stream, decoder, start),
+            fps,
+            start,
+            lambda *at: _end(container, decoder, *at),
+            _rounding(stream),
         )
-        yield from _chunks(itertools.islice(shown, max_frames), stream, chunk_frames)
+        display = AlphaDisplay(stream) if alpha else None
+        yield from _chunks(itertools.islice(shown, max_frames), stream, chunk_frames, display)
 
 
 def count_at_rate(path: str | PathLike[str], fps: float | Fraction, start: float = 0.0) -> int:
@@ -142,12 +160,13 @@ def count_at_rate(path: str | PathLike[str], fps: float | Fraction, start: float
         if not shown:
             raise NoVideoStreamError(f"No frame was found in the video in {path}.")
         if None in shown:
+            rounding = TIME_TOLERANCE
             end = len(shown) / float(_rate(stream))
         else:
-            offset = container_start(container)
+            offset, rounding = container_start(container), _rounding(stream)
             times = [float(pts * stream.time_base) - offset for pts in sorted(shown)[-2:]]
             end = _end(container, decoder, times[-1], times[-1] - times[0] if len(times) > 1 else None)
-    return max(0, math.ceil((end - start - TIME_TOLERANCE) * float(fps)))
+    return max(0, math.ceil((end - start - rounding) * float(fps)))
 
 
 def _end(container: av.container.InputContainer, decoder: PacketDecoder, last: float, interval: float | None) -> float:
@@ -171,6 +190,10 @@ def _video_stream(container: av.container.InputContainer, path: str | PathLike[s
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     return stream
+
+
+def _rounding(stream: av.VideoStream) -> float:
+    return float(min(stream.time_base, COARSEST_ROUNDING)) + TIME_TOLERANCE
 
 
 def _rate(stream: av.VideoStream) -> Fraction:
@@ -206,13 +229,17 @@ def _hold(
     fps: float | Fraction,
     start: float,
     end_of: Callable[[float, float | None], float],
+    rounding: float,
 ) -> Iterator[av.VideoFrame]:
-    """The frame on screen at ``start``, ``start + 1 / fps``, ...; ``end_of(last time, last interval)`` ends it."""
+    """The frame on screen at ``start``, ``start + 1 / fps``, ...; ``end_of(last time, last interval)`` ends it.
+
+    A picture that comes less than ``rounding`` seconds later was meant for that time.
+    """
     shown = 0
 
     def until(end: float) -> Iterator[av.VideoFrame]:
         nonlocal shown
-        while start + float(shown / fps) < end - TIME_TOLERANCE:
+        while start + float(shown / fps) < end - rounding:
             yield held
             shown += 1
 
@@ -226,9 +253,11 @@ def _hold(
         yield from until(end_of(held_since, interval))
 
 
-def _chunks(frames: Iterator[av.VideoFrame], stream: av.VideoStream, chunk_frames: int) -> Iterator[Tensor]:
+def _chunks(
+    frames: Iterator[av.VideoFrame], stream: av.VideoStream, chunk_frames: int, display: Display | None = None
+) -> Iterator[Tensor]:
     if chunk_frames < 1:
         raise ValueError(f"A chunk holds at least one frame; got chunk_frames {chunk_frames}.")
-    pictures = map(Display(stream), frames)
+    pictures = map(display or Display(stream), frames)
     while chunk := list(itertools.islice(pictures, chunk_frames)):
         yield torch.stack(chunk)

@@ -9,6 +9,7 @@ from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 
 import av
 from torch import Tensor
@@ -60,6 +61,11 @@ class VideoWriter:
         ValueError: a wrong rate, quality, waveform, or frame size.
     """
 
+    _container_format = "mp4"
+    _container_options: ClassVar[dict[str, str]] = {"movflags": "use_metadata_tags+faststart"}
+    _sound_codec = "aac"
+    _channels = 3
+
     def __init__(
         self,
         path: str | PathLike[str],
@@ -75,26 +81,28 @@ class VideoWriter:
         self.frames_written = 0
         self._crf = crf
         self._metadata = dict(metadata or {})
-        self._audio = AudioTrack(audio) if audio is not None else None
+        self._audio = AudioTrack(audio, self._sound_codec) if audio is not None else None
         self._size: tuple[int, int] | None = None
 
     def __enter__(self) -> VideoWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        options = {"movflags": "use_metadata_tags+faststart"}
-        self._container = av.open(str(self.path), "w", format="mp4", container_options=options)
+        self._container = av.open(
+            str(self.path), "w", format=self._container_format, container_options=dict(self._container_options)
+        )
         self._container.metadata.update(self._metadata)
         return self
 
     def write(self, frames: Tensor) -> None:
         """Encode ``(f, H, W, 3)`` uint8, or float in [0, 1]; H and W are even and the same in every chunk."""
-        if frames.ndim != 4 or frames.shape[-1] != 3:
-            raise ValueError(f"Frames are (frames, height, width, 3 colours); got shape {tuple(frames.shape)}.")
+        if frames.ndim != 4 or frames.shape[-1] != self._channels:
+            kind = "3 colours" if self._channels == 3 else "4 channels: colours and alpha"
+            raise ValueError(f"Frames are (frames, height, width, {kind}); got shape {tuple(frames.shape)}.")
         if self._size is None:
             self._open_streams(*frames.shape[1:3])
         elif self._size != tuple(frames.shape[1:3]):
             raise ValueError(f"All chunks have the size of the first, {self._size}; got {tuple(frames.shape[1:3])}.")
         for picture in frames:
-            frame = av.VideoFrame.from_ndarray(rgb_to_i420(picture).cpu().numpy(), format="yuv420p")
+            frame = self._frame(picture)
             frame.pts, frame.time_base = self.frames_written, 1 / self.rate
             self._container.mux(self._stream.encode(frame))
             self.frames_written += 1
@@ -115,16 +123,24 @@ class VideoWriter:
         if kind is None:
             raise ValueError(f"No frames were written to {self.path}; a video needs at least one.")
 
+    def _frame(self, picture: Tensor) -> av.VideoFrame:
+        return av.VideoFrame.from_ndarray(rgb_to_i420(picture).cpu().numpy(), format="yuv420p")
+
+    def _add_stream(self) -> av.VideoStream:
+        options = {"crf": str(self._crf), "preset": PRESET}
+        stream = self._container.add_stream("libx264", rate=self.rate, options=options)
+        stream.pix_fmt = "yuv420p"
+        return stream
+
     def _open_streams(self, height: int, width: int) -> None:
         if height % 2 or width % 2 or not height or not width:
             raise ValueError(
-                f"H.264 needs an even width and height; got {width}x{height}. "
+                f"A film needs an even width and height; got {width}x{height}. "
                 f"Crop to {width // 2 * 2}x{height // 2 * 2}."
             )
         self._size = (height, width)
-        options = {"crf": str(self._crf), "preset": PRESET}
-        stream = self._container.add_stream("libx264", rate=self.rate, options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream = self._add_stream()
+        stream.width, stream.height = width, height
         codec = stream.codec_context
         codec.time_base = 1 / self.rate
         codec.colorspace = codec.color_primaries = codec.color_trc = BT709_TAG

@@ -162,7 +162,7 @@ class PassRunner:
         def fixed(field: str, tensor: Tensor | None) -> Tensor | None:
             if tensor is None:
                 return None
-            return self._cached((name, field, samples), (tensor,), lambda: _counted(_take_rows(tensor, samples)))
+            return self._cached((name, field, samples), (tensor,), lambda: counted(_take_rows(tensor, samples)))
 
         mask = fixed("denoise_mask", state.denoise_mask)
         context, reading = self._texts(name, rows, contexts, state.positions)
@@ -192,7 +192,7 @@ class PassRunner:
             )
         if reading is not None:
             samples = (0,) * len(contexts)
-        context = self._cached((name, "context", rows), sources, lambda: _counted(_context_rows(contexts, samples)))
+        context = self._cached((name, "context", rows), sources, lambda: counted(_context_rows(contexts, samples)))
         return context, reading
 
     def _positions(self, name: str, positions: Tensor, samples: tuple[int, ...]) -> Tensor:
@@ -200,9 +200,7 @@ class PassRunner:
         row = self._cached((name, "shared positions"), (positions,), lambda: _shared_row(positions))
         if row is not None:
             return row
-        return self._cached(
-            (name, "positions", samples), (positions,), lambda: _counted(_take_rows(positions, samples))
-        )
+        return self._cached((name, "positions", samples), (positions,), lambda: counted(_take_rows(positions, samples)))
 
     def _cached(self, key: tuple, sources: tuple[Any, ...], build: Callable[[], Result]) -> Result:
         """What was built before under ``key``, unless one of its sources is another object now."""
@@ -226,10 +224,10 @@ def _shared_row(tensor: Tensor) -> Tensor | None:
     """The first row if all others equal it, else ``None``. Waits for the device: asked once per run."""
     row = tensor[:1]
     shared = tensor.shape[0] == 1 or tensor.stride(0) == 0 or bool((tensor == row).all())
-    return _counted(row) if shared else None
+    return counted(tensor if len(tensor) == 1 else row) if shared else None
 
 
-def _counted(tensor: Tensor) -> Tensor:
+def counted(tensor: Tensor) -> Tensor:
     """A tensor with a version counter, which those made in inference mode lack.
 
     The model keeps what it makes of positions and texts. Without a counter it would compare their values in every

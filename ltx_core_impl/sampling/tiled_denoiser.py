@@ -11,9 +11,8 @@ from torch import Tensor
 from ..conditioning.tools import LatentTools, VideoLatentTools
 from ..types import LatentState
 from .denoisers import Denoiser, Prediction, Predictions
-from .latent_tiles import LatentTile
-from .passes import Transformer
-from .token_parts import TokenPart, video_part, whole_part
+from .passes import Transformer, counted
+from .token_parts import Tile, TokenPart, video_part, whole_part
 
 
 @dataclass(eq=False)
@@ -24,16 +23,17 @@ class TiledDenoiser:
     is averaged.
 
     Attributes:
-        tiles: from ``latent_tiles``.
+        tiles: from ``latent_tiles``, or a grid of ``fusion_grids``.
         denoisers: one for each tile: they remember predictions of skipped steps.
         tools: of video and audio; None for absent audio.
     """
 
-    tiles: Sequence[LatentTile]
+    tiles: Sequence[Tile]
     denoisers: Sequence[Denoiser]
     tools: tuple[VideoLatentTools, LatentTools | None]
     _parts: list[tuple[TokenPart, LatentState]] = field(default_factory=list, init=False, repr=False)
     _weights: list[Tensor] = field(default_factory=list, init=False, repr=False)
+    _positions: list[Tensor] = field(default_factory=list, init=False, repr=False)
 
     def __call__(
         self,
@@ -73,7 +73,40 @@ class TiledDenoiser:
             target = tile.blend_mask().flatten().to(device)
             shared = 1 / kept[part.indices[part.target_count :]]
             self._weights.append(torch.cat([target, shared])[None, :, None])
-            self._parts.append((part, part.take(state)))
+            self._parts.append((part, self._fixed(part.take(state))))
+
+    def _fixed(self, state: LatentState) -> LatentState:
+        """The state without its latents, which every step has new ones of: kept, those of all tiles would be a
+        multiple of the picture. Tiles of equal positions share them, and with them the model's tables."""
+        empty = state.latent.new_empty(0)
+        same = next((one for one in self._positions if torch.equal(one, state.positions)), None)
+        if same is None:
+            same = counted(state.positions)
+            self._positions.append(same)
+        return replace(state, latent=empty, clean_latent=empty, positions=same)
+
+
+@dataclass(eq=False)
+class GridCycle:
+    """Another grid of tiles in every step, so that no edge of a tile stays in one place.
+
+    Attributes:
+        denoisers: one for each grid.
+    """
+
+    denoisers: Sequence[Denoiser]
+
+    def __call__(
+        self,
+        transformer: Transformer,
+        video_state: LatentState | None,
+        audio_state: LatentState | None,
+        sigmas: Tensor,
+        step_index: int,
+    ) -> Predictions:
+        """The predictions of the grid whose turn it is."""
+        denoiser = self.denoisers[step_index % len(self.denoisers)]
+        return denoiser(transformer, video_state, audio_state, sigmas, step_index)
 
 
 class _Sum:

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from ..conditioning.tools import AudioLatentTools, LatentTools, VideoLatentTools
 from ..types import LatentState
+from .fusion_plan import FusedTile
 from .latent_tiles import Interval, LatentTile
+
+Tile = LatentTile | FusedTile
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +29,13 @@ class TokenPart:
         indices: int64 ``(n)``, first the target's, then the appended ones, each in the state's order.
         tools: of the part alone.
         shift: what is taken from the positions, ``(axes)``.
+        is_clip: the part is a clip of its own, whose first latent frame shows one pixel frame.
     """
 
     indices: Tensor
     tools: LatentTools
     shift: Tensor
+    is_clip: bool = False
 
     @property
     def target_count(self) -> int:
@@ -43,15 +48,22 @@ class TokenPart:
         positions = state.positions[:, :, index]
         shift = self.shift.view(1, -1, 1, 1).expand_as(positions).clone()
         shift[:, 0].masked_fill_(positions[:, 0, :, :1] < 0, 0)
-        mask = state.attention_mask
+        mask, keyframes = state.attention_mask, state.keyframes_mask
+        keyframes = None if keyframes is None else keyframes[:, index]
+        moved = positions - shift
+        if self.is_clip:
+            moved[:, 0] = torch.where(positions[:, 0] < 0, moved[:, 0], moved[:, 0].clamp(min=0))
+            if keyframes is not None:
+                keyframes[:, : self.target_count // self.tools.target_shape.frames] = 1
         return replace(
             state,
             latent=state.latent[:, index],
             clean_latent=state.clean_latent[:, index],
             denoise_mask=state.denoise_mask[:, index],
-            positions=positions - shift,
+            positions=moved,
             attention_mask=None if mask is None else mask[:, index][:, :, index],
-            keyframes_mask=None if state.keyframes_mask is None else state.keyframes_mask[:, index],
+            keyframes_mask=keyframes,
+            windows=None,
             generated_keyframe_layout=None,
         )
 
@@ -63,13 +75,20 @@ class Parts(NamedTuple):
     audio: TokenPart | None
 
 
-def video_part(state: LatentState, tools: VideoLatentTools, tile: LatentTile) -> TokenPart:
-    """The tokens of a tile of the video."""
+def video_part(state: LatentState, tools: VideoLatentTools, tile: Tile) -> TokenPart:
+    """The tokens of a tile of the video. One of a window in time that is a clip of its own starts at the last pixel
+    frame of its first cell (spec 08 §6.2)."""
     shape = tools.target_shape
     grid = torch.arange(shape.token_count()).view(shape.frames, shape.height, shape.width)
     cells = grid[tuple(slice(axis.start, axis.end) for axis in (tile.frames, tile.height, tile.width))]
     size = shape._replace(**{name: cells.shape[axis] for axis, name in enumerate(("frames", "height", "width"))})
-    return _part(state, tools, cells.flatten(), replace(tools, target_shape=size))
+    window = getattr(tile, "window", None)
+    part = _part(state, tools, cells.flatten(), replace(tools, target_shape=size), window)
+    if window is None:
+        return part
+    shift = part.shift.clone()
+    shift[0] = tile.frames.start * tools.scale_factors.time / tools.fps
+    return replace(part, shift=shift, is_clip=True)
 
 
 def audio_part(state: LatentState, tools: AudioLatentTools, start: float, end: float, origin: float) -> TokenPart:
@@ -98,7 +117,9 @@ def whole_part(state: LatentState, tools: LatentTools) -> TokenPart:
     return TokenPart(index, tools, shift=torch.zeros(state.positions.shape[1], device=state.positions.device))
 
 
-def _part(state: LatentState, tools: LatentTools, target: Tensor, part_tools: LatentTools) -> TokenPart:
+def _part(
+    state: LatentState, tools: LatentTools, target: Tensor, part_tools: LatentTools, window: int | None = None
+) -> TokenPart:
     device = state.positions.device
     target = target.to(device)
     positions = state.positions[0]
@@ -106,6 +127,9 @@ def _part(state: LatentState, tools: LatentTools, target: Tensor, part_tools: La
     appended = positions[:, tools.target_shape.token_count() :]
     overlaps = (appended[..., 0] < ends[:, None]) & (appended[..., 1] > starts[:, None])
     kept = overlaps.all(dim=0) | (appended[0, :, 0] < 0)
+    if window is not None and state.windows is not None:
+        marks = state.windows[tools.target_shape.token_count() :]
+        kept &= (marks < 0) | (marks == window)
     indices = torch.cat([target, kept.nonzero().flatten() + tools.target_shape.token_count()])
     return TokenPart(indices, part_tools, shift=starts)
 

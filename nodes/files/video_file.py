@@ -17,11 +17,9 @@ from ...ltx_core_impl.media import (
     probe_video,
     read_at_rate,
     read_audio,
-    resize_and_center_crop,
-    resize_and_reflect_pad,
 )
 from ...ltx_core_impl.media.clips import fit_waveform
-from ...ltx_core_impl.media.resize import to_encoder_range
+from ...ltx_core_impl.media.resize import CROP, FITS, PAD, to_encoder_range
 from ...ltx_core_impl.model.video_vae import TilingConfig, encode_chunks
 from ...ltx_core_impl.sampling.grid import snap_frames
 from ...ltx_core_impl.types import Audio, VideoPixelShape
@@ -47,8 +45,6 @@ from ..wires.versions import latent_version
 logger = logging.getLogger(__name__)
 CATEGORY = "LTX-2/video"
 MAX_LENGTH = 100001
-CROP, PAD = "crop", "pad"
-FITS = {CROP: resize_and_center_crop, PAD: resize_and_reflect_pad}
 CHUNK_FRAMES = 8
 
 
@@ -138,6 +134,11 @@ class LTX2EncodeVideoFile(io.ComfyNode):
                 io.Int.Output(display_name="length", tooltip="Frames that were taken."),
                 io.Int.Output(display_name="width", tooltip="Width of the file's picture in pixels, upright."),
                 io.Int.Output(display_name="height", tooltip="Height of the file's picture in pixels, upright."),
+                io.Mask.Output(
+                    display_name="alpha",
+                    tooltip="The file's alpha in the size of the latent's frames, white = opaque; of a file without "
+                    "alpha one white frame.",
+                ),
             ],
         )
 
@@ -197,7 +198,8 @@ class LTX2EncodeVideoFile(io.ComfyNode):
         sound, is_silent = _sound(source, start, cut)
         audio_latent = None if sound_handle is None else _audio_latent(sound, is_silent, sound_handle, cut)
         audio = {"waveform": sound.waveform[None], "sample_rate": sound.sampling_rate}
-        return io.NodeOutput(video, audio_latent, audio, cut.rate, cut.frames, info.width, info.height)
+        alpha = _alpha(source, info, cut, start, fit)
+        return io.NodeOutput(video, audio_latent, audio, cut.rate, cut.frames, info.width, info.height, alpha)
 
 
 def _cut(
@@ -253,6 +255,19 @@ def _encoded(source: FileRef, handle: ComponentHandle, cut: Cut, start: float, f
 
         latent = encode_chunks(chunks(), encoder, size, tiling or TilingConfig(), callback=progress)
     return latent.float().to(host.output_device())
+
+
+def _alpha(source: FileRef, info: VideoInfo, cut: Cut, start: float, fit: str) -> Tensor:
+    """The file's alpha as a mask ``(frames, height, width)``, fitted as its pictures are; one white frame without."""
+    if not info.has_alpha:
+        return torch.ones(1, cut.height, cut.width)
+    mask = torch.empty(cut.frames, cut.height, cut.width)
+    filled = 0
+    for part in read_at_rate(source.path, cut.rate, start, cut.frames, CHUNK_FRAMES, alpha=True):
+        host.check_interrupt()
+        mask[filled : filled + len(part)] = FITS[fit](part[..., None], cut.height, cut.width)[:, 0]
+        filled += len(part)
+    return mask
 
 
 def _sound(source: FileRef, start: float, cut: Cut) -> tuple[Audio, bool]:

@@ -5,22 +5,34 @@ from __future__ import annotations
 import logging
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ...ltx_core_impl.conditioning.attention_mask import attention_weights_from_mask
 from ...ltx_core_impl.conditioning.attention_strength import ConditioningItemAttentionStrengthWrapper
 from ...ltx_core_impl.conditioning.reference_audio import AudioConditionByReferenceLatent, positions_before_start
 from ...ltx_core_impl.conditioning.video_items import VideoConditionByReferenceLatent
+from ...ltx_core_impl.conditioning.windowed_reference import VideoConditionByWindowedReference
 from ...ltx_core_impl.loader.lora_file import open_lora
 from ...ltx_core_impl.media import conditioning_video
+from ...ltx_core_impl.sampling.fusion_plan import axis_origins
 from ...ltx_core_impl.sampling.grid import snap_frames
 from ...ltx_core_impl.types import AudioLatentShape, VideoLatentShape
 from ..vae.encoding import encoded_video
 from ..vae.vae_tiling import TileSizes
 from ..wires import sockets
-from ..wires.checks import InputError, check_widgets, latent_samples, message_or_true, optional_handle, require_handle
+from ..wires.checks import (
+    InputError,
+    check_frames,
+    check_widgets,
+    latent_samples,
+    message_or_true,
+    optional_handle,
+    require_handle,
+)
 from ..wires.geometry import audio_geometry
-from ..wires.handles import Guides, LoraRef, ModelHandle
+from ..wires.handles import ComponentHandle, Guides, LoraRef, ModelHandle
 from ..wires.inputs import (
+    MAX_LENGTH,
     fraction_input,
     guides_input,
     guides_output,
@@ -35,6 +47,7 @@ logger = logging.getLogger(__name__)
 CATEGORY = "LTX-2/guides"
 TILE_OVERLAP, TEMPORAL_TILE, TEMPORAL_OVERLAP = 64, 64, 24
 MAX_FRAME = 16384
+FRAME_STEP = 8
 
 
 # What a LoRA says
@@ -70,7 +83,8 @@ def reference_factors(model: ModelHandle) -> tuple[int, int]:
 def check_references(model: ModelHandle, guides: Guides) -> None:
     """An IC-LoRA needs a reference to work on (refused without); a reference needs an IC-LoRA (logged)."""
     items = [getattr(item, "conditioning", item) for item in guides.video]
-    has_reference = any(isinstance(item, VideoConditionByReferenceLatent) for item in items)
+    kinds = (VideoConditionByReferenceLatent, VideoConditionByWindowedReference)
+    has_reference = any(isinstance(item, kinds) for item in items)
     active = [lora for lora in model.loras if lora.strength != 0]
     if has_reference and not active:
         logger.warning(
@@ -132,6 +146,15 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
                 ),
                 sockets.Guides.Input("guides", optional=True, tooltip="Guides to add this one to; images come first."),
                 io.Int.Input(
+                    "tile_frames",
+                    default=0,
+                    min=0,
+                    max=MAX_LENGTH,
+                    optional=True,
+                    tooltip="For 'LTX-2 Tiled Fusion' of longer clips: its tile_frames. Every window in time gets its "
+                    "part of the reference encoded as a clip of its own. 0 = encoded once.",
+                ),
+                io.Int.Input(
                     "frame_index",
                     default=0,
                     min=-MAX_FRAME,
@@ -147,14 +170,35 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, strength, attention_strength, tile_size) -> bool | str:
-        return message_or_true(lambda: cls._check(strength, attention_strength, tile_size))
+    def validate_inputs(cls, strength, attention_strength, tile_size, tile_frames=0, frame_index=0) -> bool | str:
+        return message_or_true(lambda: cls._check(strength, attention_strength, tile_size, tile_frames, frame_index))
 
     @classmethod
-    def _check(cls, strength: float | None, attention_strength: float | None, tile_size: int | None) -> None:
-        check_widgets(cls, strength=strength, attention_strength=attention_strength, tile_size=tile_size)
+    def _check(
+        cls,
+        strength: float | None,
+        attention_strength: float | None,
+        tile_size: int | None,
+        tile_frames: int | None,
+        frame_index: int | None,
+    ) -> None:
+        check_widgets(
+            cls,
+            strength=strength,
+            attention_strength=attention_strength,
+            tile_size=tile_size,
+            tile_frames=tile_frames,
+            frame_index=frame_index,
+        )
         if tile_size is not None:
             _tiles(tile_size).together()
+        if tile_frames:
+            check_frames(tile_frames, FRAME_STEP, "tile_frames")
+        if tile_frames and frame_index:
+            raise InputError(
+                f"tile_frames is {tile_frames} and frame_index is {frame_index}: windows in time need a reference that "
+                "starts with the clip. Set one of them to 0."
+            )
 
     @classmethod
     def execute(
@@ -168,12 +212,12 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
         tile_size,
         attention_mask=None,
         guides=None,
+        tile_frames=0,
         frame_index=0,
     ) -> io.NodeOutput:
         model_handle = require_handle(model, "transformer", "model")
         handle = require_handle(video_vae, "video_vae", "video_vae")
-        cls._check(strength, attention_strength, tile_size)
-        check_widgets(cls, frame_index=frame_index)
+        cls._check(strength, attention_strength, tile_size, tile_frames, frame_index)
         clip = clip_of(video_latent, handle)
         pictures = require_pictures(images, "images")
         mask = None if attention_mask is None else require_mask_for(attention_mask, pictures, "attention_mask")
@@ -187,8 +231,12 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
         # The encoder's first latent frame is a single frame, which those of a later film are not: it is given away.
         given_away = int(frame_index != 0 and len(chosen) > 1)
         encoded = [chosen[0]] * given_away + chosen
-        video = conditioning_video(as_bytes(pictures[encoded]), height, width)
         sizes = _tiles(tile_size)
+        if tile_frames and tile_frames < clip.frames:
+            _check_windowed(factor, stride, len(chosen), clip, mask is not None or attention_strength != 1.0)
+            item = _windowed(pictures, clip, handle, sizes, tile_frames, strength)
+            return io.NodeOutput((guides or Guides()).with_video(item))
+        video = conditioning_video(as_bytes(pictures[encoded]), height, width)
         latent = encoded_video(video, handle, sizes, sizes.together())
         shape = VideoLatentShape.from_torch_shape(latent.shape)
         item = VideoConditionByReferenceLatent(
@@ -247,6 +295,38 @@ def _placed_frames(count: int, clip: Clip, stride: int, start: int) -> list[int]
             f"{before + step}."
         )
     return list(range(frames))
+
+
+def _check_windowed(factor: int, stride: int, frames: int, clip: Clip, is_weighted: bool) -> None:
+    if (factor, stride) != (1, 1):
+        raise InputError(
+            f"tile_frames is set, but the IC-LoRA wants a reference {factor} times smaller and {stride} times sparser "
+            "than the clip; windows in time need one of the clip's size and rate."
+        )
+    if frames < clip.frames:
+        raise InputError(
+            f"tile_frames is set, but images give {frames} frames for a clip of {clip.frames}: every window needs its "
+            "part. Give the reference as many frames, or make the clip shorter."
+        )
+    if is_weighted:
+        raise InputError(
+            "tile_frames is set: windows in time look at their whole reference. Disconnect attention_mask and set "
+            "attention_strength to 1."
+        )
+
+
+def _windowed(
+    pictures: Tensor, clip: Clip, vae: ComponentHandle, sizes: TileSizes, tile_frames: int, strength: float
+) -> VideoConditionByWindowedReference:
+    """The reference encoded for every window in time."""
+    scale = clip.scale.time
+    starts = axis_origins(clip.latent.frames, (tile_frames - 1) // scale + 1)
+    latents = []
+    for start in starts:
+        part = pictures[start * scale : start * scale + tile_frames]
+        video = conditioning_video(as_bytes(part), clip.height, clip.width)
+        latents.append(encoded_video(video, vae, sizes, sizes.together()))
+    return VideoConditionByWindowedReference(tuple(latents), tuple(starts), strength)
 
 
 def _tiles(tile_size: int) -> TileSizes:

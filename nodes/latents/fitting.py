@@ -10,6 +10,7 @@ from comfy_api.latest import io
 
 from ...ltx_core_impl.conditioning.noise_mask import grow_mask
 from ...ltx_core_impl.media.clips import fill_masked, fit_frames, fit_waveform, pad_frames, resize_mask
+from ...ltx_core_impl.media.resize import CROP, FITS, PAD
 from ...ltx_core_impl.sampling.grid import snap_frames
 from ..wires.checks import (
     InputError,
@@ -75,6 +76,16 @@ class LTX2FitVideo(io.ComfyNode):
                 ),
                 io.Audio.Input("audio", optional=True, tooltip="Sound of the clip, cut or padded to the picture."),
                 unusual_video_vae_input(),
+                io.Combo.Input(
+                    "fit",
+                    options=list(FITS),
+                    default=CROP,
+                    optional=True,
+                    tooltip="crop: scale to cover the size and cut out the centre; a size of 0 is rounded down. pad: "
+                    "keep the whole picture and mirror it into the rest, at the right and the bottom; a size of 0 is "
+                    "rounded up. pad is what the alpha LoRA wants; cut the result back to source_width and "
+                    "source_height from the top left.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The fitted frames."),
@@ -83,6 +94,8 @@ class LTX2FitVideo(io.ComfyNode):
                 io.Int.Output(display_name="height", tooltip="Height in pixels."),
                 io.Int.Output(display_name="length", tooltip="Number of frames."),
                 io.Float.Output(display_name="frame_rate", tooltip="Frames per second, as it came in."),
+                io.Int.Output(display_name="source_width", tooltip="Width of the given frames in pixels."),
+                io.Int.Output(display_name="source_height", tooltip="Height of the given frames in pixels."),
             ],
         )
 
@@ -109,7 +122,10 @@ class LTX2FitVideo(io.ComfyNode):
             check_clip_size(geometry, *sides, length=length or None, multiple=multiple or 0)
 
     @classmethod
-    def execute(cls, images, frame_rate, width, height, multiple, length, audio=None, video_vae=None) -> io.NodeOutput:
+    def execute(
+        cls, images, frame_rate, width, height, multiple, length, audio=None, video_vae=None, fit=CROP
+    ) -> io.NodeOutput:
+        check_widgets(cls, fit=fit)
         geometry = video_geometry(optional_handle(video_vae, "video_vae"))
         cls._check(frame_rate, width, height, multiple, length, geometry)
         pictures = require_pictures(images, "images")
@@ -121,14 +137,18 @@ class LTX2FitVideo(io.ComfyNode):
                 f"length is {length}; the clip has only {len(pictures)} frames. Set it to {longest}, or 0 for as many "
                 "as there are."
             )
-        height = height or _whole_side("height", pictures.shape[1], multiple or scale.height)
-        width = width or _whole_side("width", pictures.shape[2], multiple or scale.width)
-        frames = fit_frames(pictures[:count], height, width)
-        return io.NodeOutput(frames, _sound(audio, count / frame_rate), width, height, count, frame_rate)
+        own_height, own_width = pictures.shape[1:3]
+        height = height or _whole_side("height", own_height, multiple or scale.height, fit)
+        width = width or _whole_side("width", own_width, multiple or scale.width, fit)
+        frames = fit_frames(pictures[:count], height, width, FITS[fit])
+        sound = _sound(audio, count / frame_rate)
+        return io.NodeOutput(frames, sound, width, height, count, frame_rate, own_width, own_height)
 
 
-def _whole_side(name: str, own: int, step: int) -> int:
-    """The longest side on the grid that the clip's own has room for. Raises `InputError` where that is none."""
+def _whole_side(name: str, own: int, step: int, fit: str) -> int:
+    """The clip's own side on the grid: rounded up to pad, down to crop. Raises `InputError` where that leaves none."""
+    if fit == PAD:
+        return -(-own // step) * step
     if own < step:
         raise InputError(
             f"The clip's {name} is {own} pixels, less than {step}. Set {name} to {step} or more to enlarge it."

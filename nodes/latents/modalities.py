@@ -18,6 +18,7 @@ from ...ltx_core_impl.conditioning.video_items import (
     VideoConditionByMask,
     VideoConditionByReferenceLatent,
 )
+from ...ltx_core_impl.conditioning.windowed_reference import VideoConditionByWindowedReference
 from ...ltx_core_impl.presets import preset_for_version
 from ...ltx_core_impl.sampling.stage import StageModality
 from ...ltx_core_impl.types import AudioLatentShape, VideoLatentShape
@@ -191,6 +192,8 @@ def _check_guides(items: tuple[ConditioningItem, ...], tools: VideoLatentTools) 
                 )
         elif isinstance(item, VideoConditionByReferenceLatent):
             latent, factor = item.latent, item.downscale_factor
+        elif isinstance(item, VideoConditionByWindowedReference):
+            latent, factor = item.latents[0], 1
         elif isinstance(item, VideoConditionByLatentIndex):
             latent, factor = item.latent, 1
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import ceil, prod
 from typing import NamedTuple
 
 import torch
@@ -14,16 +15,20 @@ from ...ltx_core_impl.components.multimodal_guider import (
     MultiModalGuiderFactory,
     MultiModalGuiderParams,
 )
+from ...ltx_core_impl.conditioning.item import ConditioningItem, appended_tokens
 from ...ltx_core_impl.conditioning.tools import AudioLatentTools, VideoLatentTools
+from ...ltx_core_impl.conditioning.windowed_reference import VideoConditionByWindowedReference
 from ...ltx_core_impl.sampling.denoisers import Denoiser, GuidedDenoiser
-from ...ltx_core_impl.sampling.latent_tiles import AxisTiling, LatentTile, latent_tiles
+from ...ltx_core_impl.sampling.fusion_plan import fusion_grids
+from ...ltx_core_impl.sampling.latent_tiles import AxisTiling, latent_tiles
 from ...ltx_core_impl.sampling.loops import States
 from ...ltx_core_impl.sampling.normalization import CorrectingDenoiser
 from ...ltx_core_impl.sampling.stage import StageModality
-from ...ltx_core_impl.sampling.tiled_denoiser import TiledDenoiser
+from ...ltx_core_impl.sampling.tiled_denoiser import GridCycle, TiledDenoiser
 from ...ltx_core_impl.sampling.timed_text import Shots, Text, TimedText
-from ...ltx_core_impl.sampling.token_parts import Parts, temporal_windows
+from ...ltx_core_impl.sampling.token_parts import Parts, Tile, temporal_windows
 from ...ltx_core_impl.sampling.windowed_loop import WindowedLoop
+from ...ltx_core_impl.types import VideoLatentShape
 from ..guidance.guidance import as_perturbation
 from ..wires.handles import Context, Corrections, Guidance, GuidanceSchedule, Guider, Windows
 
@@ -61,7 +66,7 @@ class Denoising:
     @property
     def passes(self) -> int:
         """Forward passes of the costliest step."""
-        used = [one for part in (self.guider.video, self.guider.audio) for one in _guidances(part)]
+        used = [one for part in (self.guider.video, self.guider.audio) for one in guidances(part)]
         negative = self.force_uncond or any(one.cfg_scale != 1.0 for one in used)
         perturbed = any(one.stg_scale != 0.0 for one in used)
         isolated = any(one.modality_scale != 1.0 for one in used)
@@ -72,13 +77,16 @@ class Denoising:
 
         ``origin`` is where the window starts, in seconds of the latents.
         """
+        grids = grids_of(self.windows, tools.video)
         denoiser: Denoiser
-        tiles = tiles_of(self.windows, tools.video)
-        if len(tiles) > 1:
-            inner = [self._guided(tools, window, origin) for _ in tiles]
-            denoiser = TiledDenoiser(tiles=tiles, denoisers=inner, tools=tuple(tools))
-        else:
+        if not grids or len(grids[0]) == 1:
             denoiser = self._guided(tools, window, origin)
+        else:
+            tiled = [
+                TiledDenoiser(tiles, [self._guided(tools, window, origin) for _ in tiles], tools=tuple(tools))
+                for tiles in grids
+            ]
+            denoiser = tiled[0] if len(tiled) == 1 else GridCycle(tiled)
         corrections = (self.corrections.video, self.corrections.audio)
         if not any(corrections):
             return denoiser
@@ -137,21 +145,45 @@ class Denoising:
         return MultiModalGuider(MultiModalGuiderParams(**vars(guidance)), negative_context=negative)
 
 
-def _guidances(part: Guidance | GuidanceSchedule) -> list[Guidance]:
+def guidances(part: Guidance | GuidanceSchedule) -> list[Guidance]:
+    """The guidance of a modality; several where it changes with the noise."""
     return [one for _, one in part.ranges] if isinstance(part, GuidanceSchedule) else [part]
 
 
-def tiles_of(windows: Windows, tools: VideoLatentTools | None) -> list[LatentTile]:
-    """The tiles of a picture; one, or none without a picture, where it is not divided."""
+def grids_of(windows: Windows, tools: VideoLatentTools | None) -> list[list[Tile]]:
+    """The grids of tiles that take turns, mostly one: of one tile where the picture is not divided. None without a
+    picture."""
     if tools is None:
         return []
-    shape, scale = tools.target_shape, tools.scale_factors
+    shape, scale, fusion = tools.target_shape, tools.scale_factors, windows.fusion
+    size = (shape.frames, shape.height, shape.width)
+    if fusion is not None:
+        tile = (latent_frames(fusion.frames, scale.time) or shape.frames, fusion.height, fusion.width)
+        tile = (tile[0], tile[1] // scale.height, tile[2] // scale.width)
+        return fusion_grids(size, tile, fusion.overlap, fusion.grid_cycle)
     tiling = (
         AxisTiling(),
         AxisTiling(windows.rows, windows.tile_overlap // scale.height),
         AxisTiling(windows.columns, windows.tile_overlap // scale.width),
     )
-    return latent_tiles((shape.frames, shape.height, shape.width), tiling)
+    return [latent_tiles(size, tiling)]
+
+
+def latent_frames(frames: int, scale: int) -> int:
+    """Latent frames of a window of pixel frames; 0 for 0."""
+    return (frames - 1) // scale + 1 if frames else 0
+
+
+@dataclass(frozen=True)
+class _Share:
+    """A guide of which a tile sees its part alone, for what the memory must suffice for."""
+
+    whole: ConditioningItem
+    part: float
+
+    def token_count(self, target_shape: VideoLatentShape) -> int:
+        """Tokens in the largest tile."""
+        return ceil(appended_tokens(self.whole, target_shape) * self.part)
 
 
 def largest_part(windows: Windows, video: StageModality | None) -> StageModality | None:
@@ -160,14 +192,21 @@ def largest_part(windows: Windows, video: StageModality | None) -> StageModality
         return None
     tools = video.tools
     shape = tools.target_shape
-    tile = max(tiles_of(windows, tools), key=lambda one: one.blend_mask().numel())
-    frames = (windows.length - 1) // tools.scale_factors.time + 1 if windows.length else shape.frames
-    size = shape._replace(
-        frames=min(frames, shape.frames),
-        height=tile.height.end - tile.height.start,
-        width=tile.width.end - tile.width.start,
-    )
-    return StageModality(tools=replace(tools, target_shape=size), conditionings=video.conditionings)
+    tiles = [tile for grid in grids_of(windows, tools) for tile in grid]
+    frames, height, width = max((tuple(tile.blend_mask().shape) for tile in tiles), key=prod)
+    within = latent_frames(windows.length, tools.scale_factors.time) or shape.frames
+    size = shape._replace(frames=min(frames, within, shape.frames), height=height, width=width)
+    items = video.conditionings
+    if windows.fusion is not None:
+        items = [_Share(one, _part_seen(one, size, shape)) for one in items]
+    return StageModality(tools=replace(tools, target_shape=size), conditionings=items)
+
+
+def _part_seen(item: ConditioningItem, tile: VideoLatentShape, whole: VideoLatentShape) -> float:
+    """How much of a guide's tokens a tile sees at most."""
+    area = tile.height * tile.width / (whole.height * whole.width)
+    item = getattr(item, "conditioning", item)
+    return area / len(item.latents) if isinstance(item, VideoConditionByWindowedReference) else area
 
 
 def _tools_of(parts: Parts) -> Tools:

@@ -32,6 +32,7 @@ from ..wires.handles import Guider, Guides, ModelHandle, Windows
 from ..wires.inputs import NumberInput, unusual_audio_vae_input
 from ..wires.versions import check_context_fits, check_fits_model, latent_version
 from .denoising import Denoising, Tools, largest_part
+from .fusion import check_fusion
 from .preview import Preview
 from .solvers import SOLVERS, window_loop
 from .windows import require_windows
@@ -104,8 +105,8 @@ class LTX2Sampler(io.ComfyNode):
                 sockets.Windows.Input(
                     "windows",
                     optional=True,
-                    tooltip="For clips longer or larger than the model's: from 'LTX-2 Context Windows' or 'LTX-2 "
-                    "Spatial Tiles'.",
+                    tooltip="For clips longer or larger than the model's: from 'LTX-2 Context Windows', 'LTX-2 "
+                    "Spatial Tiles' or 'LTX-2 Tiled Fusion'.",
                 ),
                 sockets.Corrections.Input(
                     "corrections", optional=True, tooltip="Corrections of chosen steps, from 'LTX-2 Step Correction'."
@@ -159,6 +160,7 @@ class LTX2Sampler(io.ComfyNode):
         batch = _batch_size(video, audio)
         _check_durations(video, audio, audio_geometry(audio_handle))
         windows = _fitting_windows(windows, video, handle, sigmas)
+        check_fusion(windows, video, audio, guider, solver)
 
         row = components.bytes_per_row(handle, largest_part(windows, video), audio)
         denoising = Denoising(

@@ -167,14 +167,21 @@ class LTX2SpatialTiles(io.ComfyNode):
     @classmethod
     def execute(cls, columns, rows, overlap, windows=None) -> io.NodeOutput:
         cls._check(columns, rows, overlap)
-        return io.NodeOutput(replace(require_windows(windows), columns=columns, rows=rows, tile_overlap=overlap))
+        before = require_windows(windows)
+        if before.fusion is not None:
+            raise InputError(
+                "windows comes from 'LTX-2 Tiled Fusion', which divides the picture already. Use one of the two."
+            )
+        return io.NodeOutput(replace(before, columns=columns, rows=rows, tile_overlap=overlap))
 
 
 def require_windows(windows: Any) -> Windows:
     """The windows on an optional input; one whole clip when nothing is connected."""
     if windows is None:
         return Windows()
-    return require(windows, Windows, "windows", "'LTX-2 Context Windows' or 'LTX-2 Spatial Tiles'")
+    return require(
+        windows, Windows, "windows", "'LTX-2 Context Windows', 'LTX-2 Spatial Tiles' or 'LTX-2 Tiled Fusion'"
+    )
 
 
 NODES = [LTX2ContextWindows, LTX2SpatialTiles]

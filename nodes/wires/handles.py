@@ -196,12 +196,25 @@ class Segments:
     contexts: tuple[Context, ...]
 
 
+@dataclass(frozen=True)
+class TiledFusion:
+    """Tiles in space and time for canvases far beyond the model's: ``width``, ``height`` and ``frames`` of a tile in
+    pixels (frames 0: the whole clip), the share that neighbours have in common, and the number of grids that take
+    turns."""
+
+    width: int
+    height: int
+    frames: int
+    overlap: float
+    grid_cycle: int
+
+
 @dataclass(frozen=True, eq=False)
 class Windows:
     """How a clip is divided for the sampler.
 
     ``length`` and ``overlap`` of the windows in pixel frames (length 0: one window for the whole clip); tiles in
-    ``columns`` and ``rows`` that overlap by ``tile_overlap`` pixels; ``segments`` prompt the windows.
+    ``columns`` and ``rows`` that overlap by ``tile_overlap`` pixels, or ``fusion``; ``segments`` prompt the windows.
     """
 
     length: int = 0
@@ -212,6 +225,7 @@ class Windows:
     columns: int = 1
     rows: int = 1
     tile_overlap: int = 0
+    fusion: TiledFusion | None = None
 
 
 @dataclass(frozen=True, eq=False)

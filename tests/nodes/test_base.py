@@ -60,13 +60,13 @@ RELEASED = {
     "LTX2LatentUpscale": "video_latent upscaler video_vae",
     "LTX2ImageGuide": "image video_vae video_latent frame_index strength crf as_keyframe guides before_start",
     "LTX2ReferenceVideoGuide": "images model video_vae video_latent strength attention_strength tile_size "
-    "attention_mask guides frame_index",
+    "attention_mask guides tile_frames frame_index",
     "LTX2ReferenceAudioGuide": "reference strength audio_vae guides",
     "LTX2FreezeLatent": "latent frozen",
     "LTX2RetakeRegion": "start_time end_time generate generate_video generate_audio ramp video_latent audio_latent "
     "video_vae audio_vae",
     "LTX2InpaintRegion": "video_latent mask grow video_vae",
-    "LTX2FitVideo": "images frame_rate width height multiple length audio",
+    "LTX2FitVideo": "images frame_rate width height multiple length audio video_vae fit",
     "LTX2ExtendClip": "images frame_rate frames_before frames_after audio",
     "LTX2InpaintFill": "images mask grow",
     "LTX2EnhancePrompt": "text_encoder prompt seed max_tokens image system_prompt enabled settings temperature top_k "
@@ -89,13 +89,20 @@ RELEASED = {
     "LTX2EncodeVideoFile": "file video_vae start length frame_rate width height fit tile_size tile_overlap "
     "temporal_size temporal_overlap audio_vae",
     "LTX2SaveVideo": "video_latent video_vae filename_prefix frame_rate crf tile_size tile_overlap temporal_size "
-    "temporal_overlap noise_seed audio",
+    "temporal_overlap noise_seed audio format alpha",
     "LTX2HDRDecode": "video_latent video_vae curve exposure crop_width crop_height tile_size tile_overlap "
     "temporal_size temporal_overlap noise_seed",
     "LTX2SaveEXR": "images filename_prefix half",
     "LTX2SaveHDR": "video_latent video_vae filename_prefix curve exposure crop_width crop_height half tile_size "
     "tile_overlap temporal_size temporal_overlap noise_seed keep_every audio",
     "LTX2PyramidBlend": "images source mask levels",
+    "LTX2TilingSizes": "width height length canvas tile",
+    "LTX2TiledFusion": "tile_width tile_height tile_frames overlap grid_cycle windows",
+    "LTX2ReferenceSheet": "image_1 layout width height length gap image_2 image_3 image_4 image_5 image_6 image_7 "
+    "image_8",
+    "LTX2RefineMatte": "matte invert expand black_clip white_clip feather mix unmix unmix_radius size plate_fit "
+    "plate_end images plate",
+    "LTX2SaveAlpha": "images filename_prefix frame_rate format crf mask audio",
     "LTX2DFRCanvas": "length temporal_rounds",
     "LTX2DFRTile": "video_latent keyframes noise temporal_round tile anchor_strength guides video_vae",
     "LTX2DFRJoin": "keyframes tile_1 keyframes_1 tile_2 keyframes_2 tile_3 keyframes_3 tile_4 keyframes_4",

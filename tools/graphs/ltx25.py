@@ -44,7 +44,7 @@ NEGATIVE_25 = f"has_subtitles, has_blurbox, transition from black, transition to
 def text_to_video() -> Graph:
     """Full model, one stage, guided."""
     advice = "- **Guidance**: the presets are the reference's; choose 'custom' to type your own numbers."
-    make = _pipeline("ltx-2.5-text-to-video", "LTX-2.5: text to video with sound", DEV, advice)
+    make = split_pipeline("ltx-2.5-text-to-video", "LTX-2.5: text to video with sound", DEV, advice)
     with make.graph.group("Clip"):
         clip = make.clip()
     _full_model(make, clip, guides=None)
@@ -54,7 +54,7 @@ def text_to_video() -> Graph:
 def image_to_video() -> Graph:
     """The first frame is given; full model, one stage."""
     advice = "- **Image**: any size; its centre is cut out. **strength** below 1 (0.7) gives more motion."
-    make = _pipeline("ltx-2.5-image-to-video", "LTX-2.5: image to video with sound", DEV, advice)
+    make = split_pipeline("ltx-2.5-image-to-video", "LTX-2.5: image to video with sound", DEV, advice)
     with make.graph.group("Clip and image"):
         clip = make.clip()
         picture = make.graph.node("LoadImage", "First frame", image="example.png")["IMAGE"]
@@ -71,7 +71,7 @@ def two_stage_distilled() -> Graph:
         "- **Solver** of the first stage: euler_ancestral, as the distilled LTX-2.5 wants it."
     )
     files = (SPATIAL_UPSCALER, DURATION_HEAD)
-    make = _pipeline("ltx-2.5-two-stage-distilled", "LTX-2.5: two fast stages", DISTILLED, advice, files)
+    make = split_pipeline("ltx-2.5-two-stage-distilled", "LTX-2.5: two fast stages", DISTILLED, advice, files)
     upscaler = make.upscaler(SPATIAL_UPSCALER)
     positive = make.text()
     with make.graph.group("Stage 1"):
@@ -107,7 +107,7 @@ def dfr() -> Graph:
         "groups with temporal_round 2 and four tiles."
     )
     files = (DISTILLED_LORA, DETAILING_LORA, SPATIAL_UPSCALER, TEMPORAL_UPSCALER)
-    make = _pipeline("ltx-2.5-dfr", "LTX-2.5: detail-fidelity rendering", DEV, advice, files, lora=DISTILLED_LORA)
+    make = split_pipeline("ltx-2.5-dfr", "LTX-2.5: detail-fidelity rendering", DEV, advice, files, lora=DISTILLED_LORA)
     detailing = make.lora(DETAILING_LORA, 1.0, "Detailing LoRA, stage 2")
     upscaler = make.upscaler(SPATIAL_UPSCALER)
     positive = make.text()
@@ -200,7 +200,7 @@ def _full_model(make: Pipeline, clip: Node, guides: Output | None) -> None:
     make.save(images, sound, clip["frame_rate"], make.graph.name)
 
 
-def _pipeline(
+def split_pipeline(
     name: str, title: str, transformer: str, advice: str, files: tuple[str, ...] = (), lora: str = "none"
 ) -> Pipeline:
     """A new graph with its note and the loaders of the split files."""

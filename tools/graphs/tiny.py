@@ -15,6 +15,8 @@ SPLIT_FILES = {
     "ltx-2.5-22b-distilled-transformer-bf16": "ltx-2.5-tiny-transformer-bf16",
     "ltx-2.5-22b-distilled-lora-450-bf16": "ltx-2.5-tiny-distilled-lora-bf16",
     "ltx-2.5-22b-ic-lora-pixel-spatial-upscaler-x2-1.0": "ltx-2.5-tiny-ic-lora-pixel-spatial-upscaler-x2-1.0",
+    "ltx-2.5-22b-ic-lora-alpha-gen-0.9": "ltx-2.5-tiny-distilled-lora-bf16",
+    "ltx-2.5-22b-ic-lora-refine-details-1.0": "ltx-2.5-tiny-distilled-lora-bf16",
     "ltx-2.5-video-vae-bf16": "ltx-2.5-tiny-video-vae-bf16",
     "ltx-2.5-audio-vae-bf16": "ltx-2.5-tiny-audio-vae-bf16",
     "ltx-2.5-duration-head-bf16": "ltx-2.5-tiny-duration-head-bf16",

@@ -1,0 +1,57 @@
+"""The graphs of the alpha LoRA and of tiled fusion in a real ComfyUI server, on the tiny files of LTX-2.5."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ltx_core_impl.media import probe_video, read_at_rate, read_audio
+from tests.pipeline_helpers import FPS, HEIGHT, WIDTH, write_inputs
+from tests.workflows.test_ltx25 import files, prompt_of
+from tools.graphs import ltx25_mattes
+from tools.server import Prompt, Server
+
+FRAMES = 17
+
+
+@pytest.fixture(scope="module", autouse=True)
+def inputs(server: Server) -> None:
+    write_inputs(server.output.parent / "input")
+
+
+def with_sizes(prompt: Prompt, *numbers: int) -> Prompt:
+    """The prompt with numbers in place of the outputs of 'LTX-2 Tiling Sizes', whose canvases are too large here."""
+    [sizes] = [key for key, node in prompt.items() if node["class_type"] == "LTX2TilingSizes"]
+    for node in prompt.values():
+        for name, value in node["inputs"].items():
+            if isinstance(value, list) and value[0] == sizes:
+                node["inputs"][name] = numbers[value[1]]
+    del prompt[sizes]
+    return prompt
+
+
+def test_every_graph_is_tested() -> None:
+    assert {graph.name for graph in ltx25_mattes.GRAPHS} == {"ltx-2.5-alpha", "ltx-2.5-tiled-fusion"}
+
+
+def test_a_clip_gets_its_matte_as_a_film_with_alpha(server: Server) -> None:
+    [preview] = files(server, prompt_of("ltx-2.5-alpha"))
+    assert preview.suffix == ".mp4"
+    film = max((server.output / "video").glob("ltx-2.5-alpha*.mov"), key=lambda path: path.stat().st_mtime)
+    info = probe_video(film)
+    assert (info.width, info.height, info.frames, info.has_alpha) == (WIDTH, HEIGHT, FRAMES, True)
+    assert read_audio(film).waveform.shape[-1] == pytest.approx(FRAMES / FPS * 44100, abs=2)
+    alpha = torch.cat(list(read_at_rate(film, FPS, alpha=True)))
+    over, colours = (torch.cat(list(read_at_rate(path, FPS))).float() for path in (preview, film))
+    # The preview is the clip times the matte, over black, in 8 bits and with loss.
+    assert (over / 255 - colours * alpha[..., None]).abs().mean() < 0.05
+    assert 0 < alpha.std()
+
+
+def test_a_canvas_is_filled_in_tiles_and_windows(server: Server) -> None:
+    path: Path
+    [path] = files(server, with_sizes(prompt_of("ltx-2.5-tiled-fusion"), 128, 128, 64, 64, 9, 128, 128))
+    info = probe_video(path)
+    assert (info.width, info.height, info.frames, info.has_audio) == (128, 128, FRAMES, True)
