@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, prod
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from ...ltx_core_impl.sampling.normalization import CorrectingDenoiser
 from ...ltx_core_impl.sampling.stage import StageModality
 from ...ltx_core_impl.sampling.tiled_denoiser import GridCycle, TiledDenoiser
 from ...ltx_core_impl.sampling.timed_text import Shots, Text, TimedText
-from ...ltx_core_impl.sampling.token_parts import Parts, Tile, temporal_windows
+from ...ltx_core_impl.sampling.token_parts import Parts, Tile, temporal_windows, window_start
 from ...ltx_core_impl.sampling.windowed_loop import WindowedLoop
 from ...ltx_core_impl.types import VideoLatentShape
 from ..guidance.guidance import as_perturbation
@@ -82,10 +82,7 @@ class Denoising:
         if not grids or len(grids[0]) == 1:
             denoiser = self._guided(tools, window, origin)
         else:
-            tiled = [
-                TiledDenoiser(tiles, [self._guided(tools, window, origin) for _ in tiles], tools=tuple(tools))
-                for tiles in grids
-            ]
+            tiled = [self._tiled(tiles, tools, window, origin) for tiles in grids]
             denoiser = tiled[0] if len(tiled) == 1 else GridCycle(tiled)
         corrections = (self.corrections.video, self.corrections.audio)
         if not any(corrections):
@@ -110,13 +107,19 @@ class Denoising:
             drift_control=self.windows.drift_control,
         )
 
-    def _guided(self, tools: Tools, window: int, origin: float) -> GuidedDenoiser:
+    def _tiled(self, tiles: Sequence[Tile], tools: Tools, window: int, origin: float) -> TiledDenoiser:
+        starts = [origin + window_start(tile, tools.video) for tile in tiles]
+        return TiledDenoiser(tiles, [self._guided(tools, window, origin, start) for start in starts], tuple(tools))
+
+    def _guided(self, tools: Tools, window: int, origin: float, tile_start: float | None = None) -> GuidedDenoiser:
         segments = self.windows.segments
         positive = segments[min(window, len(segments) - 1)] if segments else self.guider.positive
+        # A tile sees its part of the picture from its own time 0, and the sound whole.
+        seen = origin if tile_start is None else tile_start
         return GuidedDenoiser(
-            video_context=None if tools.video is None else self._context(positive, "video", origin),
+            video_context=None if tools.video is None else self._context(positive, "video", seen),
             audio_context=None if tools.audio is None else self._context(positive, "audio", origin),
-            video_guider=self._modality_guider(self.guider.video, "video", origin),
+            video_guider=self._modality_guider(self.guider.video, "video", seen),
             audio_guider=self._modality_guider(self.guider.audio, "audio", origin),
             max_batch_size=self.rows_at_once,
             force_uncond=self.force_uncond,
