@@ -73,40 +73,41 @@ def kept_in_text_encoder(example: Example) -> type[nn.Module] | None:
     return type(model[0])
 
 
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+def _item(name: str, makers: str, kept: str, lora: str = "") -> str:
+    """A line for a narrow panel, in place of a row of a table."""
+    return f"- **{name}**, by {makers}. In memory: {kept}." + (f" LoRA: {lora}." if lora else "")
 
 
-def transformer_table() -> str:
-    """The table of 'LTX-2 Load Checkpoint'."""
-    rows = [_row("format", "made by", "weights in memory (precision auto)", "LoRA on top"), "|---|---|---|---|"]
+def transformer_list() -> str:
+    """The list of 'LTX-2 Load Checkpoint'."""
+    rows = []
     for example in EXAMPLES:
         kept, lora = KEPT[kept_in_transformer(example)]
         if stored_format("0", example.weight, example.auxiliary) is StoredFormat.PLAIN:
             kept = AS_THE_MODEL
         if example.weight.packing and not decodes_in_torch(example.weight.packing):
             kept += f"; needs the package gguf (`{INSTALL}`)"
-        rows.append(_row(example.name, example.makers, kept, lora))
+        rows.append(_item(example.name, example.makers, kept, lora))
     return "\n".join(rows)
 
 
-def text_encoder_table() -> str:
-    """The table of 'LTX-2 Load Text Encoder'."""
+def text_encoder_list() -> str:
+    """The list of 'LTX-2 Load Text Encoder'."""
     kept = {nn.Linear: AS_THE_MODEL, PackedLinear: "kept; unpacked layer by layer"}
     kept |= dict.fromkeys((Fp8Linear, Int8Linear, Nvfp4Linear), "kept; unpacked layer by layer")
-    rows = [_row("format", "made by", "weights in memory"), "|---|---|---|"]
+    rows = []
     for example in EXAMPLES:
         kind = kept_in_text_encoder(example)
         if kind is not None:
-            rows.append(_row(example.name, example.makers, kept[kind]))
+            rows.append(_item(example.name, example.makers, kept[kind]))
     return "\n".join(rows)
 
 
-def _section(table: str, more: str) -> str:
+def _section(formats: str, more: str) -> str:
     refused = ", ".join(KINDS)
     return (
-        f"{BEGIN}\n## What can be loaded\n\n{table}\n\n{more}Refused by name, with what to use instead: {refused}, and "
-        "any quantised layer with a tensor beside it that is not known for its format. Files that can run code "
+        f"{BEGIN}\n## What can be loaded\n\n{formats}\n\n{more}Refused by name, with what to use instead: {refused}, "
+        "and any quantised layer with a tensor beside it that is not known for its format. Files that can run code "
         f"(.ckpt, .pt, .bin) are never read.\n{END}"
     )
 
@@ -114,12 +115,13 @@ def _section(table: str, more: str) -> str:
 def sections() -> dict[str, str]:
     """The generated part of each page."""
     wide = (
-        "precision bf16 widens all of it, fp8_cast and fp8_scaled_mm store the layers of the blocks in 8 bit whatever "
-        "the file holds; choose one of them where a LoRA on a packed file takes too much memory. "
+        "This is what precision auto does; bf16 widens all of it, fp8_cast and fp8_scaled_mm store the layers of the "
+        "blocks in 8 bit whatever the file holds; choose one of them where a LoRA on a packed file takes too much "
+        "memory. "
     )
     return {
-        "LTX2CheckpointLoader": _section(transformer_table(), wide),
-        "LTX2TextEncoderLoader": _section(text_encoder_table(), "Either one file or a Hugging Face folder. "),
+        "LTX2CheckpointLoader": _section(transformer_list(), wide),
+        "LTX2TextEncoderLoader": _section(text_encoder_list(), "Either one file or a Hugging Face folder. "),
     }
 
 

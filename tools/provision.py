@@ -5,7 +5,7 @@
 Which ComfyUI: the one ``COMFYUI_PATH`` names, else the one whose ``custom_nodes`` this pack lies in, else one made in
 ``.host/`` (``LTX2_HOST_DIR`` moves it). A ComfyUI that we did not make keeps its packages: nothing is installed
 into its Python; only this pack and the tiny models are linked into its folders, and a few small files copied into its
-input folder.
+input folder. Its Python is its own venv, the one that ``COMFYUI_PYTHON`` names, or the one that runs this.
 
 Running it again is cheap: what is in place is left alone. Only the standard library is used here.
 """
@@ -177,6 +177,7 @@ def _is_comfyui(folder: Path) -> bool:
 def _python_for(comfyui: Path) -> Path:
     """The interpreter that can run this ComfyUI: its own, else the current one, else one made for it here."""
     candidates = [_venv_python(comfyui / name) for name in ("venv", ".venv")]
+    candidates += [Path(python) for python in filter(None, [os.environ.get("COMFYUI_PYTHON")])]
     candidates += [comfyui.parent / "python_embeded" / "python.exe", Path(sys.executable)]
     for python in candidates:
         if python.is_file() and _can_import(python, IMPORTS_OF_A_HOST):
@@ -240,14 +241,25 @@ def _version(comfyui: Path) -> str:
 
 
 def _venv() -> Path:
-    """The Python of our virtual environment, made if it is missing or its base Python is gone."""
+    """The Python of the host's virtual environment."""
     folder = host_folder() / "venv"
+    if not _is_venv(folder):
+        _state_file().unlink(missing_ok=True)
+    return make_venv(folder)
+
+
+def _is_venv(folder: Path) -> bool:
     python = _venv_python(folder)
-    if python.exists() and _can_import(python, ("pip",)):
+    return python.exists() and _can_import(python, ("pip",))
+
+
+def make_venv(folder: Path) -> Path:
+    """The Python of a virtual environment, made if it is missing or its base Python is gone."""
+    python = _venv_python(folder)
+    if _is_venv(folder):
         return python
     _say(f"making a virtual environment in {folder} with Python {sys.version.split()[0]}")
     shutil.rmtree(folder, ignore_errors=True)
-    _state_file().unlink(missing_ok=True)
     made = subprocess.run([sys.executable, "-m", "venv", folder], capture_output=True, text=True)
     if made.returncode:  # Debian's python3 comes without ensurepip
         uv = shutil.which("uv")
@@ -276,7 +288,7 @@ def _venv_with(requirements: Path) -> Path:
     kept = [line for line in pins.read_text().splitlines() if line.partition("==")[0] not in wanted]
     constraints.write_text("\n".join(kept) + "\n")
     _say("installing ComfyUI's requirements (torch included: a few GB the first time, several minutes)")
-    _install(python, ["-r", requirements, *HOST_PINS, "-c", constraints])
+    install_packages(python, ["-r", requirements, *HOST_PINS, "-c", constraints])
     _note_installed("host", text)
     return python
 
@@ -295,7 +307,7 @@ def _install_dev(host: Host) -> None:
     if not _is_installed("dev", text):
         _say("installing what the tests need")
         files = [CONSTRAINTS / "host.txt", CONSTRAINTS / "dev.txt"]
-        _install(host.python, [*DEV_REQUIREMENTS, *(part for file in files for part in ("-c", file))])
+        install_packages(host.python, [*DEV_REQUIREMENTS, *(part for file in files for part in ("-c", file))])
         _note_installed("dev", text)
 
 
@@ -303,7 +315,7 @@ def _module_of(requirement: str) -> str:
     return "xdist" if requirement == "pytest-xdist" else requirement.replace("-", "_")
 
 
-def _install(python: Path, arguments: Sequence[str | Path]) -> None:
+def install_packages(python: Path, arguments: Sequence[str | Path]) -> None:
     """With uv where it is to be had (minutes faster), else with pip, whose settings uv does not read."""
     quiet = () if sys.stdout.isatty() else ("--quiet",)
     uv = _uv(python)

@@ -21,8 +21,9 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tools import front_ends, transformers_versions
+from tools.farm import environment as farm_environment
 from tools.provision import REPO, ProvisionError, provision
-from tools.transformers_versions import install
 
 QUICK = ("tests/unit", "tests/golden_cases")
 # A process holds up to 2 GB with its server; beyond this many, most of them would only start servers.
@@ -42,13 +43,19 @@ def main() -> int:
     browser = None if quick else _browser()
     if browser is None and not quick:
         _shout("No Chromium here: the browser tests will be SKIPPED. Install Chromium, or set LTX2_CHROMIUM to one.")
-    versions = None if quick else install(host.python)
+    versions = None if quick else transformers_versions.install(host.python)
     if versions is None and not quick:
         _shout("Other versions of transformers could not be installed: their tests will be SKIPPED.")
+    if not quick and not _has_farm():
+        _shout("Ray could not be installed: the tests of a whole farm will be SKIPPED.")
+    newest = None if quick else front_ends.install(host.python)
+    if newest is None and not quick:
+        _shout("The newest front-end could not be installed: the tests in it will be SKIPPED.")
     arguments, threads = plan(sys.argv[1:], _cores())
     environment = os.environ | threads
     environment |= {"LTX2_CHROMIUM": browser or "", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     environment["LTX2_TRANSFORMERS_VENVS"] = str(versions or "")
+    environment["LTX2_FRONT_ENDS"] = str(newest or "")
     python = str(host.python)
     steps = {"ruff check": [python, "-m", "ruff", "check"], "ruff format": [python, "-m", "ruff", "format", "--check"]}
     steps["pytest"] = [python, "-m", "pytest", "-rs", "--durations=10", *arguments]
@@ -56,6 +63,14 @@ def main() -> int:
     if failed:
         print(f"\nFAILED: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _has_farm() -> bool:
+    try:
+        farm_environment.make()
+    except ProvisionError as error:
+        print(error, file=sys.stderr)
+    return farm_environment.is_made()
 
 
 def _step(name: str, command: Sequence[str], environment: dict[str, str]) -> bool:

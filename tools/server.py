@@ -240,6 +240,11 @@ class Server:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def pid(self) -> int | None:
+        """The server's process while it runs."""
+        return self._process.pid if self._process is not None and self.running else None
+
+    @property
     def log(self) -> str:
         """Everything that the server has printed."""
         return self._log.read_text(errors="replace")

@@ -1,12 +1,13 @@
 """Reading and writing images, video and sound with PyAV, chunk by chunk (spec 07 §7)."""
 
+from ..light.curves import srgb_curve
 from .alpha_writer import PngSequence, ProResWriter, VP9Writer, with_alpha
 from .audio_reader import mixed_to_stereo, read_audio
 from .audio_track import write_wav
 from .exr import write_exr
 from .image import h264_round_trip, load_image
 from .resize import conditioning_image, conditioning_video, resize_and_center_crop, resize_and_reflect_pad
-from .tone_mapping import srgb_curve, tone_mapped
+from .tone_mapping import tone_mapped
 from .track_text import parse_tracks
 from .tracks import draw_tracks, spline
 from .video_reader import (

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..light.films import film_to_code
 from .film_light import BT2020, HLG, P3, PQ, shown_as_sdr
 
 # Code points of ITU-T H.273 for matrices; 2 is "not said".
@@ -33,14 +34,35 @@ class Display:
     def __call__(self, frame: av.VideoFrame) -> Tensor:
         """A frame as RGB ``(H, W, 3)``, upright, in BT.709 and SDR: uint8, or float32 in [0, 1] where it has more than
         8 bits, or light or primaries that 8 bits would band."""
+        size, transfer, primaries = self._measured(frame)
+        if frame.format.components[0].bits > 8 or transfer in (PQ, HLG) or primaries in (BT2020, P3):
+            picture = shown_as_sdr(_deep(frame, size, _matrix(frame, primaries)), transfer, primaries)
+        else:
+            picture = torch.from_numpy(_eight_bit(frame, size))
+        return _upright(picture, frame)
+
+    def _measured(self, frame: av.VideoFrame) -> tuple[tuple[int, int], int, int]:
+        """Width and height of all frames, and the code points of the film's curve and primaries."""
         self.size = self.size or shown_size(frame.width, frame.height, self.stream.sample_aspect_ratio)
         context = self.stream.codec_context
-        transfer, primaries = int(context.color_trc), int(context.color_primaries)
-        if frame.format.components[0].bits > 8 or transfer in (PQ, HLG) or primaries in (BT2020, P3):
-            picture = shown_as_sdr(_deep(frame, self.size, _matrix(frame, primaries)), transfer, primaries)
+        return self.size, int(context.color_trc), int(context.color_primaries)
+
+
+class WorkingCode(Display):
+    """How frames are read for HDR: the light that they stand for as ACEScct code, without tone mapping."""
+
+    def __call__(self, frame: av.VideoFrame) -> Tensor:
+        """A frame as ACEScct code ``(H, W, 3)`` in float32, upright; see `film_to_code`."""
+        size, transfer, primaries = self._measured(frame)
+        if frame.format.components[0].bits > 8:
+            values = _deep(frame, size, _matrix(frame, primaries))
         else:
-            picture = torch.from_numpy(_eight_bit(frame, self.size))
-        return torch.rot90(picture, k=round(frame.rotation / 90))
+            values = torch.from_numpy(_eight_bit(frame, size)).float() / 255
+        return _upright(film_to_code(values, transfer, primaries), frame)
+
+
+def _upright(picture: Tensor, frame: av.VideoFrame) -> Tensor:
+    return torch.rot90(picture, k=round(frame.rotation / 90))
 
 
 def shown_size(width: int, height: int, pixel_shape: Fraction | None) -> tuple[int, int]:

@@ -10,42 +10,22 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-# Code points of ITU-T H.273.
-BT709, BT2020, P3 = 1, 9, 12
-PQ, HLG = 16, 18
+from ..light.curves import hlg_to_scene, light_to_pq, pq_to_light
+from ..light.films import BT709_POINT, BT2020_POINT, HLG, P3_POINT, PQ, PRIMARIES
+from ..light.hlg import KB, KG, KR
+from ..light.primaries import REC709, matrix
 
-CHROMATICITIES = {
-    BT709: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060)),
-    BT2020: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
-    P3: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
-}
-_WHITE = (0.3127, 0.3290)
-SDR_WHITE, HDR_PEAK, PQ_PEAK = 203.0, 1000.0, 10000.0
-"""Light in cd/m2: what SDR calls 1, the screen that HDR films are made on, and the top of the PQ scale."""
+BT709, BT2020, P3 = BT709_POINT, BT2020_POINT, P3_POINT
+SDR_WHITE, HDR_PEAK = 203.0, 1000.0
+"""Light in cd/m2: what SDR calls 1, and the screen that HDR films are made on."""
 HLG_SYSTEM_GAMMA = 1.2
 SCREEN_GAMMA = 2.4
-_M1, _M2 = 2610 / 16384, 2523 / 4096 * 128
-_C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
-_HLG_A, _HLG_B, _HLG_C = 0.17883277, 0.28466892, 0.55991073
-
-
-def pq_to_light(code: Tensor) -> Tensor:
-    """PQ values in [0, 1] to cd/m2."""
-    power = code.clamp(0, 1) ** (1 / _M2)
-    return PQ_PEAK * ((power - _C1).clamp_min(0) / (_C2 - _C3 * power)) ** (1 / _M1)
-
-
-def light_to_pq(light: Tensor) -> Tensor:
-    """cd/m2 to PQ values in [0, 1]."""
-    power = (light / PQ_PEAK).clamp(0, 1) ** _M1
-    return ((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2
 
 
 def hlg_to_light(code: Tensor) -> Tensor:
     """HLG values ``(..., 3)`` in [0, 1], in BT.2020 primaries, to cd/m2 on a screen of 1000 cd/m2."""
-    x = code.clamp(0, 1)
-    scene = torch.where(x <= 0.5, x**2 / 3, (((x - _HLG_C) / _HLG_A).exp() + _HLG_B) / 12)
-    luminance = (scene * scene.new_tensor([0.2627, 0.6780, 0.0593])).sum(-1, keepdim=True)
+    scene = hlg_to_scene(code)
+    luminance = (scene * scene.new_tensor([KR, KG, KB])).sum(-1, keepdim=True)
     return HDR_PEAK * luminance.clamp_min(1e-9) ** (HLG_SYSTEM_GAMMA - 1) * scene
 
 
@@ -68,13 +48,7 @@ def rolled_off(light: Tensor) -> Tensor:
 @lru_cache(maxsize=4)
 def to_bt709(primaries: int) -> Tensor:
     """The matrix ``(3, 3)`` from linear RGB in other primaries to those of BT.709; both have the white of D65."""
-    return (torch.linalg.inv(_to_xyz(BT709)) @ _to_xyz(primaries)).float()
-
-
-def _to_xyz(primaries: int) -> Tensor:
-    points = [(x, y, 1 - x - y) for x, y in (*CHROMATICITIES[primaries], _WHITE)]
-    columns = torch.tensor([[value / y for value in (x, y, z)] for x, y, z in points], dtype=torch.float64).T
-    return columns[:, :3] * torch.linalg.solve(columns[:, :3], columns[:, 3])
+    return matrix(PRIMARIES[primaries], REC709).float()
 
 
 def shown_as_sdr(rgb: Tensor, transfer: int, primaries: int) -> Tensor:

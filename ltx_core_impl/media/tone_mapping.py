@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-_TOE, _SLOPE, _OFFSET, _GAMMA = 0.0031308, 12.92, 0.055, 2.4
-
-
-def srgb_curve(linear: Tensor) -> Tensor:
-    """Linear light, clipped to [0, 1], to sRGB values in [0, 1]."""
-    x = linear.clamp(0, 1)
-    return torch.where(x <= _TOE, x * _SLOPE, (1 + _OFFSET) * x.clamp_min(_TOE) ** (1 / _GAMMA) - _OFFSET)
+from ..light.curves import srgb_curve
 
 
 def tone_mapped(linear: Tensor, exposure: float = 0.0) -> Tensor:

@@ -83,14 +83,18 @@ def read_frames(
     start_frame: int = 0,
     max_frames: int | None = None,
     chunk_frames: int = DEFAULT_CHUNK_FRAMES,
+    show: type[Display] = Display,
 ) -> Iterator[Tensor]:
-    """Frames by index, whatever their timestamps say: uint8 chunks of at most ``chunk_frames``."""
+    """Frames by index, whatever their timestamps say: chunks of at most ``chunk_frames``.
+
+    ``show`` turns decoded frames into pictures: `Display` for a screen's, `WorkingCode` for HDR.
+    """
     _check_range(start_frame, max_frames)
     with open_media(path) as container:
         stream = _video_stream(container, path)
         frames = PacketDecoder(container, stream, path).frames()
         stop = None if max_frames is None else start_frame + max_frames
-        yield from _chunks(itertools.islice(frames, start_frame, stop), stream, chunk_frames)
+        yield from _chunks(itertools.islice(frames, start_frame, stop), show(stream), chunk_frames)
 
 
 def read_time_range(
@@ -110,7 +114,7 @@ def read_time_range(
         timed = _timed_frames(container, stream, PacketDecoder(container, stream, path), start)
         until_end = itertools.takewhile(lambda item: item[0] < end, timed)
         chosen = (frame for time, frame in until_end if time > start - TIME_TOLERANCE)
-        yield from _chunks(chosen, stream, chunk_frames)
+        yield from _chunks(chosen, Display(stream), chunk_frames)
 
 
 def read_at_rate(
@@ -120,12 +124,13 @@ def read_at_rate(
     max_frames: int | None = None,
     chunk_frames: int = DEFAULT_CHUNK_FRAMES,
     alpha: bool = False,
+    show: type[Display] = Display,
 ) -> Iterator[Tensor]:
-    """The video at a constant rate: uint8 chunks, whatever the file's own rate, constant or not.
+    """The video at a constant rate, in chunks, whatever the file's own rate, constant or not.
 
     Output frame ``k`` is the picture on screen at ``start + k / fps`` seconds: pictures are repeated or left out,
     never mixed. The last picture stays on screen as long as the file says (or, where it does not, as long as the one
-    before it did); an only picture stays as long as the sound.
+    before it did); an only picture stays as long as the sound. ``show`` is as for `read_frames`.
 
     ``alpha`` gives the alpha of the same frames instead, float32 ``(f, H, W)``; all 1 where there is none.
     """
@@ -142,8 +147,8 @@ def read_at_rate(
             lambda *at: _end(container, decoder, *at),
             _rounding(stream),
         )
-        display = AlphaDisplay(stream) if alpha else None
-        yield from _chunks(itertools.islice(shown, max_frames), stream, chunk_frames, display)
+        display = AlphaDisplay(stream) if alpha else show(stream)
+        yield from _chunks(itertools.islice(shown, max_frames), display, chunk_frames)
 
 
 def count_at_rate(path: str | PathLike[str], fps: float | Fraction, start: float = 0.0) -> int:
@@ -253,11 +258,9 @@ def _hold(
         yield from until(end_of(held_since, interval))
 
 
-def _chunks(
-    frames: Iterator[av.VideoFrame], stream: av.VideoStream, chunk_frames: int, display: Display | None = None
-) -> Iterator[Tensor]:
+def _chunks(frames: Iterator[av.VideoFrame], show: Display, chunk_frames: int) -> Iterator[Tensor]:
     if chunk_frames < 1:
         raise ValueError(f"A chunk holds at least one frame; got chunk_frames {chunk_frames}.")
-    pictures = map(display or Display(stream), frames)
+    pictures = map(show, frames)
     while chunk := list(itertools.islice(pictures, chunk_frames)):
         yield torch.stack(chunk)

@@ -21,6 +21,9 @@ from .image import check_crf
 
 DEFAULT_CRF = 19
 PRESET = "veryfast"
+# Without it x264 picks arithmetic by the CPU, and its choices depend on what its memory held before: the same frames
+# give another file now and then.
+REPRODUCIBLE = "cpu-independent=1"
 # Code points of ITU-T H.273 and of FFmpeg's AVColorRange.
 BT709_TAG = 1
 LIMITED_RANGE_TAG = 1
@@ -102,10 +105,15 @@ class VideoWriter:
         elif self._size != tuple(frames.shape[1:3]):
             raise ValueError(f"All chunks have the size of the first, {self._size}; got {tuple(frames.shape[1:3])}.")
         for picture in frames:
-            frame = self._frame(picture)
-            frame.pts, frame.time_base = self.frames_written, 1 / self.rate
-            self._container.mux(self._stream.encode(frame))
-            self.frames_written += 1
+            self._encode(self._frame(picture))
+        self._follow_with_sound()
+
+    def _encode(self, frame: av.VideoFrame) -> None:
+        frame.pts, frame.time_base = self.frames_written, 1 / self.rate
+        self._container.mux(self._stream.encode(frame))
+        self.frames_written += 1
+
+    def _follow_with_sound(self) -> None:
         if self._audio is not None:
             self._audio.encode_until(self.frames_written / self.rate)
 
@@ -127,7 +135,7 @@ class VideoWriter:
         return av.VideoFrame.from_ndarray(rgb_to_i420(picture).cpu().numpy(), format="yuv420p")
 
     def _add_stream(self) -> av.VideoStream:
-        options = {"crf": str(self._crf), "preset": PRESET}
+        options = {"crf": str(self._crf), "preset": PRESET, "x264-params": REPRODUCIBLE}
         stream = self._container.add_stream("libx264", rate=self.rate, options=options)
         stream.pix_fmt = "yuv420p"
         return stream

@@ -301,7 +301,7 @@ def _one_sound(audio: dict | None, seconds: float) -> Audio | None:
 
 def _write(writer: object, pictures: Tensor, alpha: Tensor | None, even: bool) -> None:
     """Write all pictures, a few at a time; films get a clear row or column where a side is odd."""
-    progress = host.Progress(len(pictures))
+    progress = host.Progress(len(pictures), "Writing", unit="frame")
     height, width = pictures.shape[1:3]
     for part in torch.arange(len(pictures)).split(FRAMES_AT_ONCE):
         first = int(part[0])

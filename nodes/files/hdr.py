@@ -9,8 +9,8 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ...ltx_core_impl.light.spaces import LOG_CODES, Tags, to_rec709
 from ...ltx_core_impl.media import tone_mapped, write_exr
-from ...ltx_core_impl.model.video_vae.hdr import ACESCCT, logc3_decompress
 from .. import host
 from ..host import host_files
 from ..vae.decoding import Clips
@@ -21,7 +21,6 @@ from ..wires.inputs import MAX_SIDE, noise_seed_input, tiling_inputs
 from ..wires.pictures import require_pictures
 
 CATEGORY = "LTX-2/video"
-CURVES = {"LogC3": logc3_decompress, "ACEScct": ACESCCT.to_linear}
 MAX_STOPS, MAX_EVERY = 20.0, 16
 
 
@@ -48,9 +47,9 @@ class LinearLight(NamedTuple):
         """How many frames of each clip are taken."""
         return -(-clips.frames // self.every)
 
-    def of_chunk(self, chunk: Tensor, first: int) -> Tensor:
-        """Linear light ``(f, H, W, 3)`` of a chunk in log that starts at frame ``first`` of its clip."""
-        return CURVES[self.curve](chunk[-first % self.every :: self.every, : self.height, : self.width])
+    def taken(self, chunk: Tensor, first: int) -> Tensor:
+        """What is taken of a chunk in log ``(f, H, W, 3)`` that starts at frame ``first`` of its clip."""
+        return chunk[-first % self.every :: self.every, : self.height, : self.width]
 
 
 def light_inputs() -> list[io.Input]:
@@ -58,18 +57,11 @@ def light_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "curve",
-            options=list(CURVES),
+            options=list(LOG_CODES),
             default="LogC3",
             tooltip="What the LoRA was trained in. LogC3: the HDR LoRA of LTX-2.3. ACEScct: ACES workflows of LTX-2.5.",
         ),
-        io.Float.Input(
-            "exposure",
-            default=0.0,
-            min=-MAX_STOPS,
-            max=MAX_STOPS,
-            step=0.1,
-            tooltip="Brightness of the preview in stops (each doubles the light); the HDR pictures stay as they are.",
-        ),
+        exposure_input(),
         io.Int.Input(
             "crop_width",
             default=0,
@@ -85,6 +77,18 @@ def light_inputs() -> list[io.Input]:
             tooltip="The same for the height in pixels, from the top.",
         ),
     ]
+
+
+def exposure_input() -> io.Input:
+    """Brightness of the preview."""
+    return io.Float.Input(
+        "exposure",
+        default=0.0,
+        min=-MAX_STOPS,
+        max=MAX_STOPS,
+        step=0.1,
+        tooltip="Brightness of the preview in stops (each doubles the light); the HDR pictures stay as they are.",
+    )
 
 
 def keep_every_input() -> io.Input:
@@ -109,10 +113,10 @@ def half_input() -> io.Input:
     )
 
 
-def write_frames(folder: Path, pictures: Tensor, first: int, half: bool) -> int:
+def write_frames(folder: Path, pictures: Tensor, first: int, half: bool, tags: Tags | None = None) -> int:
     """Write pictures as EXR files with numbers from ``first`` on; the number of the next one."""
     for number, picture in enumerate(pictures, start=first):
-        write_exr(folder / f"frame_{number:05d}.exr", picture, half=half)
+        write_exr(folder / f"frame_{number:05d}.exr", picture, half=half, tags=tags)
     return first + len(pictures)
 
 
@@ -181,7 +185,7 @@ class LTX2HDRDecode(io.ComfyNode):
         sizes = TileSizes(tile_size, tile_overlap, temporal_size, temporal_overlap)
         filled = 0
         for part, chunk in clips.decoded(sizes, noise_seed, precise=True):
-            pictures = light.of_chunk(chunk, part.start % clips.frames)
+            pictures = to_rec709(light.taken(chunk, part.start % clips.frames), curve)
             taken = slice(filled, filled + len(pictures))
             hdr[taken] = pictures
             preview[taken] = tone_mapped(hdr[taken], exposure)
@@ -221,7 +225,7 @@ class LTX2SaveEXR(io.ComfyNode):
     @classmethod
     def execute(cls, images, filename_prefix, half) -> io.NodeOutput:
         pictures = require_pictures(images, "images")
-        progress = host.Progress(len(pictures))
+        progress = host.Progress(len(pictures), "Writing", unit="frame")
         with host_files.new_folder(filename_prefix, pictures.shape[2], pictures.shape[1]) as folder:
             for index in range(len(pictures)):
                 progress(write_frames(folder.path, pictures[index : index + 1], index, half))

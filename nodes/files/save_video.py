@@ -131,7 +131,7 @@ class LTX2SaveVideo(io.ComfyNode):
         if sounds[0] is not None:
             say_short_sound(sounds[0], float(clips.frames / rate), "audio")
         metadata = host_files.graph_metadata(cls.hidden)
-        progress = host.Progress(clips.count * clips.frames)
+        progress = host.Progress(clips.count * clips.frames, "Decoding and writing", unit="frame")
         sizes = TileSizes(tile_size, tile_overlap, temporal_size, temporal_overlap)
         saved = []
         with clips.decoder(sizes, noise_seed) as decode:

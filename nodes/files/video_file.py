@@ -19,6 +19,7 @@ from ...ltx_core_impl.media import (
     read_audio,
 )
 from ...ltx_core_impl.media.clips import fit_waveform
+from ...ltx_core_impl.media.display import Display, WorkingCode
 from ...ltx_core_impl.media.resize import CROP, FITS, PAD, to_encoder_range
 from ...ltx_core_impl.model.video_vae import TilingConfig, encode_chunks
 from ...ltx_core_impl.sampling.grid import snap_frames
@@ -46,6 +47,8 @@ logger = logging.getLogger(__name__)
 CATEGORY = "LTX-2/video"
 MAX_LENGTH = 100001
 CHUNK_FRAMES = 8
+LIGHTS = {"SDR": Display, "ACEScct": WorkingCode}
+"""How the film is read: as a screen shows it, or as the light it stands for in log code."""
 
 
 class Cut(NamedTuple):
@@ -117,6 +120,15 @@ class LTX2EncodeVideoFile(io.ComfyNode):
                 sockets.AudioVAE.Input(
                     "audio_vae", optional=True, tooltip="Connect it to get the file's sound as a latent too."
                 ),
+                io.Combo.Input(
+                    "light",
+                    options=list(LIGHTS),
+                    default="SDR",
+                    optional=True,
+                    tooltip="SDR: as a screen shows the film; HDR films are tone-mapped. ACEScct: the light of the "
+                    "film, HDR or not, as the code that LTX-2.5's HDR graphs work in. Use 'LTX-2 VAE in Float32' with "
+                    "it.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(display_name="video_latent", tooltip="(1, channels, frames, height, width)"),
@@ -185,15 +197,17 @@ class LTX2EncodeVideoFile(io.ComfyNode):
         temporal_size,
         temporal_overlap,
         audio_vae=None,
+        light="SDR",
     ) -> io.NodeOutput:
         handle = require_handle(video_vae, "video_vae", "video_vae")
         sound_handle = optional_handle(audio_vae, "audio_vae")
         check_widgets(cls, start=start, length=length, frame_rate=frame_rate, width=width, height=height, fit=fit)
+        check_widgets(cls, light=light)
         source = host_files.find_input(file, "file")
         info = probe_video(source.path)
         cut = _cut(source, info, video_geometry(handle), start, length, frame_rate, width, height, fit)
         sizes = TileSizes(tile_size, tile_overlap, temporal_size, temporal_overlap)
-        latent = _encoded(source, handle, cut, start, fit, sizes)
+        latent = _encoded(source, handle, cut, start, fit, sizes, LIGHTS[light])
         video = {"samples": latent, "type": "video", "frame_rate": cut.rate, **latent_version(handle)}
         sound, is_silent = _sound(source, start, cut)
         audio_latent = None if sound_handle is None else _audio_latent(sound, is_silent, sound_handle, cut)
@@ -239,15 +253,23 @@ def _whole_cells(pixels: int, cell: int, fit: str) -> int:
     return max(1, pixels // cell) * cell
 
 
-def _encoded(source: FileRef, handle: ComponentHandle, cut: Cut, start: float, fit: str, sizes: TileSizes) -> Tensor:
+def _encoded(
+    source: FileRef,
+    handle: ComponentHandle,
+    cut: Cut,
+    start: float,
+    fit: str,
+    sizes: TileSizes,
+    show: type[Display],
+) -> Tensor:
     tiling = convolution_tiling(handle, sizes)
-    progress = host.Progress(cut.frames)
+    progress = host.Progress(cut.frames, "Reading and encoding", unit="frame")
     size = (cut.frames, cut.height, cut.width)
     with components.video_encoder(handle, pixels=tile_pixels(size, sizes)) as encoder:
         dtype = next(encoder.parameters()).dtype
 
         def chunks() -> Iterator[Tensor]:
-            read = read_at_rate(source.path, cut.rate, start, max_frames=cut.frames, chunk_frames=CHUNK_FRAMES)
+            read = read_at_rate(source.path, cut.rate, start, cut.frames, chunk_frames=CHUNK_FRAMES, show=show)
             for frames in read:
                 host.check_interrupt()
                 fitted = FITS[fit](frames, cut.height, cut.width)

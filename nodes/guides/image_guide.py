@@ -14,7 +14,7 @@ from ..wires import sockets
 from ..wires.checks import InputError, check_frames, check_multiple, check_widgets, message_or_true, require_handle
 from ..wires.handles import ComponentHandle, Guides
 from ..wires.inputs import fraction_input, guides_input, guides_output, target_input
-from ..wires.pictures import Clip, as_bytes, clip_of, require_pictures
+from ..wires.pictures import Clip, as_encoded, clip_of, require_pictures
 
 CATEGORY = "LTX-2/guides"
 MODEL_DEFAULT = -1
@@ -177,7 +177,11 @@ def _check_free(guides: Guides, frame: int, pictures: int, replaces: bool, stren
 
 
 def _encoded(pictures: Tensor, handle: ComponentHandle, clip: Clip, crf: int, starts: bool) -> Tensor:
-    frames = as_bytes(pictures).cpu()
+    frames = as_encoded(pictures, handle).cpu()
+    if crf and frames.is_floating_point():
+        raise InputError(
+            f"crf is {crf}; the compression works on 8 bits, which a VAE in float32 is there to avoid. Set crf to 0."
+        )
     if len(frames) == 1:
         return encoded_video(conditioning_image(frames[0], clip.height, clip.width, crf), handle)
     degraded = torch.stack([h264_round_trip(frame, crf) for frame in frames])

@@ -41,7 +41,7 @@ from ..wires.inputs import (
     target_input,
     unusual_audio_vae_input,
 )
-from ..wires.pictures import Clip, as_bytes, clip_of, require_mask_for, require_pictures
+from ..wires.pictures import Clip, as_encoded, clip_of, require_mask_for, require_pictures
 
 logger = logging.getLogger(__name__)
 CATEGORY = "LTX-2/guides"
@@ -236,7 +236,7 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
             _check_windowed(factor, stride, len(chosen), clip, mask is not None or attention_strength != 1.0)
             item = _windowed(pictures, clip, handle, sizes, tile_frames, strength)
             return io.NodeOutput((guides or Guides()).with_video(item))
-        video = conditioning_video(as_bytes(pictures[encoded]), height, width)
+        video = conditioning_video(as_encoded(pictures[encoded], handle), height, width)
         latent = encoded_video(video, handle, sizes, sizes.together())
         shape = VideoLatentShape.from_torch_shape(latent.shape)
         item = VideoConditionByReferenceLatent(
@@ -324,7 +324,7 @@ def _windowed(
     latents = []
     for start in starts:
         part = pictures[start * scale : start * scale + tile_frames]
-        video = conditioning_video(as_bytes(part), clip.height, clip.width)
+        video = conditioning_video(as_encoded(part, vae), clip.height, clip.width)
         latents.append(encoded_video(video, vae, sizes, sizes.together()))
     return VideoConditionByWindowedReference(tuple(latents), tuple(starts), strength)
 

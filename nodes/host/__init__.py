@@ -27,7 +27,7 @@ from .folders import (
 from .gguf_files import with_gguf_files
 from .memory import intern, loaded
 from .patcher import ComponentPatcher
-from .progress import Progress, check_interrupt, interruptible
+from .progress import Progress, check_interrupt, interruptible, silent_progress
 
 __all__ = [
     "DEFAULT_DEVICE",
@@ -52,6 +52,7 @@ __all__ = [
     "offload_device",
     "output_device",
     "rows_at_once",
+    "silent_progress",
     "text_encoder_options",
     "with_gguf_files",
 ]

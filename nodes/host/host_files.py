@@ -140,6 +140,29 @@ def input_videos() -> list[str]:
     return sorted(name for name in videos if os.path.isfile(os.path.join(folder, name)))
 
 
+def input_hdr_pictures(deep: int = 2) -> list[str]:
+    """EXR files, folders with EXR files in them, and videos of the input folder, for a combo."""
+    root = Path(folder_paths.get_input_directory())
+    found = set(input_videos())
+
+    def look(folder: Path, below: int) -> None:
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:  # what cannot be listed holds nothing that could be loaded
+            return
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.name.lower().endswith(".exr"):
+                place = Path(entry.path) if folder == root else folder
+                found.add(place.relative_to(root).as_posix())
+            elif below and entry.is_dir():
+                look(Path(entry.path), below - 1)
+
+    look(root, deep)
+    return sorted(found)
+
+
 def find_input(name: str, input_name: str) -> FileRef:
     """A file of the input folder (or, with ``[output]`` behind its name, of the output folder).
 

@@ -29,6 +29,8 @@ def intern(handle: H) -> H:
     return living
 
 
+_CALLED = {"gemma": "text encoder", "embeddings_processor": "text connectors"}
+
 _in_use: list[ComponentPatcher] = []
 """Models inside a ``with`` block of :func:`loaded`, which another one's loading must not take away."""
 
@@ -56,7 +58,7 @@ def loaded(
     patcher = patchers.get(part)
     if patcher is None:
         home = _first_home(size, working_memory, load_device, offload_device)
-        module, home = _built(build, home, offload_device)
+        module, home = _built(build, home, offload_device, part)
         patcher = ComponentPatcher(
             module, blocks and blocks(module), load_device=load_device, offload_device=offload_device, at=home
         )
@@ -75,19 +77,25 @@ def loaded(
 
 
 def _built(
-    build: Callable[[torch.device, Progress], nn.Module], home: torch.device, offload: torch.device
+    build: Callable[[torch.device, Progress], nn.Module], home: torch.device, offload: torch.device, part: str
 ) -> tuple[nn.Module, torch.device]:
     """The module and where it is: on the offload device where the card has less room than ComfyUI thought."""
     try:
-        module = build(home, Progress(1))
+        module = build(home, _reading(part))
     except torch.cuda.OutOfMemoryError:
         if home == offload:
             raise
         module = None  # built again below: here the error would still hold what was read so far
     if module is None:
         mm.soft_empty_cache()
-        module, home = build(offload, Progress(1)), offload
+        module, home = build(offload, _reading(part)), offload
     return module.requires_grad_(False).eval(), home
+
+
+def _reading(part: str) -> Progress:
+    """The bar while weights are read: the first half of the node's, whose work comes after it."""
+    name = part.split()[0]
+    return Progress(1, f"Reading the {_CALLED.get(name, name.replace('_', ' '))}", unit="tensor", share=0.5)
 
 
 def _first_home(size: int, working_memory: int, load: torch.device, offload: torch.device) -> torch.device:

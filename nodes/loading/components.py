@@ -214,7 +214,7 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
 
 
 def _part(handle: ComponentHandle, part: str, working_memory: int = 0, dtype: torch.dtype | None = None):
-    dtype = dtype or host.compute_dtype(host.compute_device(handle.device))
+    dtype = dtype or (torch.float32 if handle.float32 else host.compute_dtype(host.compute_device(handle.device)))
     builder = SingleGPUModelBuilder(model_class_configurator=CONFIGURATORS[part], model_path=handle.file.path)
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
@@ -228,7 +228,7 @@ def _part(handle: ComponentHandle, part: str, working_memory: int = 0, dtype: to
 
 def video_encoder(handle: ComponentHandle, pixels: int) -> Any:
     """Context manager: the encoder, with room for ``pixels`` (frames x height x width of a tile)."""
-    return _part(handle, "video_encoder", working_memory=convolution_memory(pixels))
+    return _part(handle, "video_encoder", working_memory=convolution_memory(pixels) * (2 if handle.float32 else 1))
 
 
 def video_decoder(handle: ComponentHandle, working_memory: int, dtype: torch.dtype | None = None) -> Any:
@@ -365,11 +365,16 @@ def gemma(handle: TextEncoderHandle, with_vision: bool = False) -> Iterator[Gemm
 
 def encode_prompts(handle: TextEncoderHandle, prompts: list[str]) -> list[Context]:
     """The context of every prompt; Gemma first, then the connectors, so that one can go for the other."""
+    encoding = host.Progress(len(prompts), "Encoding", unit="prompt")
     with gemma(handle) as encoder:
+        encoding(0)
         states = encoder.hidden_states(prompts)
         length = encoder.tokenizer.max_length
     with embeddings_processor(handle) as processor:
-        outputs = [processor.process_prompt(state, length=length) for state in states]
+        outputs = []
+        for state in states:
+            outputs.append(processor.process_prompt(state, length=length))
+            encoding(len(outputs))
     device, version = host.output_device(), handle.projection.version
     for output in outputs:
         require_finite(output.video_encoding, "The encoded prompt")

@@ -279,11 +279,13 @@ def _denoised(
 ) -> States:
     """The states after the last step. The node shows the steps, with pictures where there is a preview."""
     tools = Tools.of(video, audio)
-    progress = host.Progress(len(denoising.sigmas) - 1)
+    progress = host.Progress(len(denoising.sigmas) - 1, "Sampling")
 
     def report(index: int, steps: int, video_state: LatentState | None, audio_state: LatentState | None) -> None:
-        picture = None if preview is None or video_state is None else preview(video_state.latent)
-        progress(index + 1, steps, picture)
+        if preview is None or video_state is None:
+            progress(index + 1, steps)
+        else:
+            progress(index + 1, steps, *preview(video_state.latent))
 
     with components.transformer(handle, working_memory) as model, model.velocity_model.keep_text():
         return denoise_stage(

@@ -184,7 +184,7 @@ class LTX2EnhancePrompt(io.ComfyNode):
             writer = prompt_writer(handle)
         else:
             writer = components.gemma(handle, with_vision=picture is not None)
-        progress = host.Progress(max_tokens)
+        progress = host.Progress(max_tokens, "Writing the prompt", unit="token")
         with writer as encoder:
             text = enhance_prompt(
                 encoder,

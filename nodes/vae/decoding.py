@@ -63,6 +63,7 @@ class Clips:
         ``whole`` lets auto_tiles decode a clip at once where that fits; ``precise`` computes in float32; ``steps`` of a
         diffusion decoder, 0 for its own. Raises ValueError when the tiles do not suit the decoder.
         """
+        precise = precise or self.handle.float32
         plan = decode_plan(self.handle, tuple(self.samples.shape[2:]), sizes, auto_tiles, whole)
         memory = plan.working_memory * (2 if precise else 1)
         with components.video_decoder(self.handle, memory, dtype=torch.float32 if precise else None) as decoder:
@@ -81,7 +82,7 @@ class Clips:
 
         ``options`` are those of `decoder`. The node shows how far it is.
         """
-        progress = host.Progress(self.count * self.frames)
+        progress = host.Progress(self.count * self.frames, "Decoding", unit="frame")
         filled = 0
         with self.decoder(sizes, noise_seed, **options) as decode:
             for clip in range(self.count):

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class InputError(ValueError):
-    """A wrong value on a widget or a wire."""
+    """A wrong value on a widget or a wire. The sentence names the input first, by its id or its words."""
 
 
 def message_or_true(check: Callable[[], None]) -> bool | str:

@@ -48,7 +48,8 @@ class ComponentHandle:
     ``component`` is the loader's name for it ("transformer", "video_vae", ...), ``version`` the model version that the
     header tells ("2.0", "2.3", ...), ``config`` the architecture JSON (text, so that handles compare by value),
     ``versions`` all model versions that the file may belong to (a convolutional VAE fits two), ``device`` where it
-    computes ("cuda:1", "cpu"; "default" is ComfyUI's choice).
+    computes ("cuda:1", "cpu"; "default" is ComfyUI's choice). ``float32`` computes in 32 bit, for HDR:
+    pictures enter it unrounded.
     """
 
     component: str
@@ -57,6 +58,7 @@ class ComponentHandle:
     config: str = field(repr=False)
     versions: tuple[str, ...] = ()
     device: str = "default"
+    float32: bool = False
 
 
 @dataclass(frozen=True)

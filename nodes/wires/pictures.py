@@ -145,6 +145,11 @@ def say_short_sound(sound: Audio, seconds: float, name: str) -> None:
         )
 
 
+def as_encoded(images: Tensor, vae: ComponentHandle) -> Tensor:
+    """IMAGE values as a VAE is to see them: the 8 bits they were read from, or for one in float32 as they are."""
+    return images.float() if vae.float32 else as_bytes(images)
+
+
 def as_bytes(images: Tensor) -> Tensor:
     """IMAGE values as the 8-bit values that they were read from."""
     return (images * 255.0).round().clamp(0, 255).to(torch.uint8)

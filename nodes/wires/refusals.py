@@ -9,6 +9,21 @@ from comfy_api.latest import io
 
 from .checks import InputError
 
+PACK = "ltx2"
+_ROOT = __name__.removesuffix(".nodes.wires.refusals")
+
+
+def shown_by_name(error: type[Exception]) -> None:
+    """Give an error class of this pack the module name ``ltx2``.
+
+    ComfyUI shows and sends the class with its module, which for a pack begins with the path of its folder.
+    """
+    if error.__module__.startswith(f"{_ROOT}."):
+        error.__module__ = PACK
+
+
+shown_by_name(InputError)
+
 
 def refused_once(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """The node, whose refusals at queue time are raised instead of returned.

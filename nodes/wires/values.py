@@ -15,6 +15,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from .checks import InputError, check_between
+from .refusals import shown_by_name
 
 _SHOWN = 60
 
@@ -70,7 +71,11 @@ def _guarded_execute(slots: Mapping[str, io.WidgetInput], own: Callable[..., Any
     def execute(cls: type[io.ComfyNode], *args: Any, **kwargs: Any) -> Any:
         for name in slots.keys() & kwargs.keys():
             _check_run(slots[name], kwargs[name])
-        return own(cls, *args, **kwargs)
+        try:
+            return own(cls, *args, **kwargs)
+        except Exception as error:
+            shown_by_name(type(error))
+            raise
 
     return execute
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import mimetypes
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.workflows.shared_server import running_server
+from tools.front_ends import NEWEST, static_files
 from tools.server import Server
 
 
@@ -23,7 +27,7 @@ def object_info(server: Server) -> dict[str, Any]:
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
+    "--disable-component-update --disable-sync --disable-features=LocalNetworkAccessChecks"
 ).split()
 READY = "window.app?.graph && window.app.extensionManager && document.querySelector('#graph-canvas')"
 
@@ -49,3 +53,46 @@ def page(browser: Any, server: Server) -> Iterator[Any]:
     page.wait_for_function(READY, timeout=60_000)
     yield page
     page.close()
+
+
+@pytest.fixture(scope="package")
+def newest_front_end() -> Path:
+    """The files of the newest front-end."""
+    folder = static_files(NEWEST, Path(os.environ.get("LTX2_FRONT_ENDS") or "none"))
+    if not (folder / "index.html").is_file():
+        pytest.skip(
+            f"FRONT-END {NEWEST} IS NOT TESTED: run tools/front_ends.py and set LTX2_FRONT_ENDS to the folder it names"
+        )
+    return folder
+
+
+def serve_from(page: Any, server: Server, folder: Path) -> None:
+    """The page gets the front-end's files from ``folder``, as with --front-end-root, and the rest from the server."""
+
+    def answer(route: Any) -> None:
+        path = urlsplit(route.request.url).path.lstrip("/") or "index.html"
+        file = folder / path
+        if file.is_file() and folder in file.resolve().parents:
+            kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+            route.fulfill(path=file, content_type=kind)
+        else:
+            route.continue_()
+
+    page.route(f"{server.url}/**", answer)
+
+
+@pytest.fixture(scope="package")
+def newest_page(browser: Any, server: Server, newest_front_end: Path) -> Iterator[Any]:
+    """The newest front-end with the running server behind it."""
+    page = browser.new_page(viewport={"width": 1600, "height": 900})
+    serve_from(page, server, newest_front_end.resolve())
+    page.goto(server.url, wait_until="commit", timeout=60_000)
+    page.wait_for_function(READY, timeout=120_000)
+    yield page
+    page.close()
+
+
+@pytest.fixture(params=["page", "newest_page"])
+def either_page(request: pytest.FixtureRequest) -> Any:
+    """The host's front-end and the newest one."""
+    return request.getfixturevalue(request.param)

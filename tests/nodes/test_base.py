@@ -87,14 +87,19 @@ RELEASED = {
     "LTX2AdainLatent": "latent reference factor per_frame",
     "LTX2StatNormLatent": "latent mean deviation percentile factor",
     "LTX2EncodeVideoFile": "file video_vae start length frame_rate width height fit tile_size tile_overlap "
-    "temporal_size temporal_overlap audio_vae",
+    "temporal_size temporal_overlap audio_vae light",
     "LTX2SaveVideo": "video_latent video_vae filename_prefix frame_rate crf tile_size tile_overlap temporal_size "
     "temporal_overlap noise_seed audio format alpha",
     "LTX2HDRDecode": "video_latent video_vae curve exposure crop_width crop_height tile_size tile_overlap "
     "temporal_size temporal_overlap noise_seed",
     "LTX2SaveEXR": "images filename_prefix half",
     "LTX2SaveHDR": "video_latent video_vae filename_prefix curve exposure crop_width crop_height half tile_size "
-    "tile_overlap temporal_size temporal_overlap noise_seed keep_every audio",
+    "tile_overlap temporal_size temporal_overlap noise_seed keep_every audio exr_space hlg_master",
+    "LTX2SaveHDRPictures": "images frame_rate filename_prefix curve exposure exr_space half hlg_master audio",
+    "LTX2LoadHDR": "file color_space frame_rate first_frame length trim width height fit",
+    "LTX2ToACEScct": "images color_space",
+    "LTX2Float32VAE": "video_vae",
+    "LTX2BlendExposures": "dark bright dark_stops bright_stops smoothness",
     "LTX2PyramidBlend": "images source mask levels",
     "LTX2TilingSizes": "width height length canvas tile",
     "LTX2TiledFusion": "tile_width tile_height tile_frames overlap grid_cycle windows",

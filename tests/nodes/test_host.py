@@ -149,3 +149,72 @@ def test_a_file_that_changed_is_another_file(host: ModuleType, tmp_path: Any) ->
     before = handles.FileRef.of(str(path))
     path.write_bytes(b"22")
     assert handles.FileRef.of(str(path)) != before
+
+
+@pytest.fixture
+def told(pack: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The progress module, and what it tells ComfyUI's bar and the browser."""
+    progress = sys.modules["ltx2_pack.nodes.host.progress"]
+    bars: list[tuple[float, float]] = []
+    events: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr("comfy.utils.PROGRESS_BAR_HOOK", lambda value, total, *_, **__: bars.append((value, total)))
+    monkeypatch.setattr(progress, "_send", lambda event, data: events.append((event, data)))
+    return progress, bars, events
+
+
+def test_a_phase_has_a_name_and_a_share_of_the_bar(told: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    progress, bars, events = told
+    reading = progress.Progress(1, "Reading", unit="tensor", share=0.5)
+    for done in (1, 2, 4):
+        reading(done, 4)
+    sampling = progress.Progress(2, "Sampling")
+    sampling(1)
+    sampling(2)
+    assert bars == [(1, 8), (2, 8), (4, 8), (1, 2), (2, 2)]
+    first, *_, last = [data for name, data in events if name == "ltx2.phase"]
+    assert (first["phase"], first["unit"], first["done"], first["total"]) == ("Reading", "tensor", 1, 4)
+    assert (last["phase"], last["done"], last["total"], last["seconds_left"]) == ("Sampling", 2, 2, 0)
+    written = capsys.readouterr().err
+    assert "LTX-2 Reading: 100%" in written and "LTX-2 Sampling: 100%" in written
+
+
+def test_silent_progress_shows_nothing(told: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    progress, bars, events = told
+    with progress.silent_progress():
+        quiet = progress.Progress(2, "Reading")
+    quiet(1)
+    progress.Progress(1, "Sampling")(1)
+    assert bars == [(1, 1)]
+    assert [data["phase"] for _, data in events] == ["Sampling"]
+    assert "Reading" not in capsys.readouterr().err
+
+
+def test_a_moving_preview_is_sent_frame_by_frame(told: Any) -> None:
+    import base64
+    import io
+
+    from PIL import Image
+
+    progress, _, events = told
+    pictures = [Image.new("RGB", (3, 2), (60 * index, 0, 0)) for index in range(4)]
+    progress.Progress(1, "Sampling")(1, motion=pictures)
+    [data] = [data for name, data in events if name == "ltx2.motion"]
+    frames = [Image.open(io.BytesIO(base64.b64decode(frame))) for frame in data["frames"]]
+    assert [frame.size for frame in frames] == [(255, 170)] * 4
+    assert [round(frame.getpixel((9, 9))[0] / 60) for frame in frames] == [0, 1, 2, 3]
+
+
+def test_the_frames_of_a_preview(pack: ModuleType) -> None:
+    preview_module = sys.modules["ltx2_pack.nodes.sampling.preview"]
+    colours = sys.modules["ltx2_pack.ltx_core_impl.model.video_vae.preview"]
+    preview = object.__new__(preview_module.Preview)
+    preview._map = colours.PreviewMap(weight=torch.eye(3), bias=torch.zeros(3))
+    ramp = torch.linspace(-1, 1, 40)
+    latent = ramp.reshape(1, 1, 40, 1, 1).expand(1, 3, 40, 4, 6)
+    enlarged, pictures = preview(latent)
+    assert max(enlarged.size) <= 512 and enlarged.size[0] / enlarged.size[1] == 1.5
+    shades = [picture.getpixel((5, 3))[0] for picture in pictures]
+    assert 8 <= len(pictures) <= 9 and pictures[0].size == (6, 4)
+    assert shades == sorted(shades) and shades[0] == 0 and shades[-1] == 255
+    still, none = preview(latent[:, :, :1])
+    assert none == [] and still.size == enlarged.size

@@ -305,7 +305,7 @@ def test_what_a_file_cannot_give_is_refused(
 
 
 def test_hdr_pictures_are_the_decoded_log_curve(run: Run, models: SimpleNamespace, folders: SimpleNamespace) -> None:
-    from ltx_core_impl.model.video_vae.hdr import logc3_decompress
+    from ltx_core_impl.light.curves import logc3_decompress
 
     video = latent(frames=2)
     hdr, preview = run(

@@ -113,3 +113,21 @@ def test_a_frame_rate_may_come_as_a_whole_number(nodes: dict[str, Any], host_val
     prompt["2"]["inputs"]["frame_rate"] = ["1", 0]
     _, _, _, node_errors = host_validates(prompt)
     assert "received_type(LTX2_MODEL) mismatch" in node_errors["2"]["errors"][0]["details"]
+
+
+def test_an_error_has_a_short_name(nodes: dict[str, Any], host_validates: Any) -> None:
+    """ComfyUI shows a class with its module, which for a pack begins with the path of its folder."""
+    _, _, _, node_errors = host_validates(prompt_of(nodes, tile_size=33))
+    [error] = node_errors["3"]["errors"]
+    assert error["extra_info"]["exception_type"] == "ltx2.InputError"
+
+
+def test_an_error_of_a_run_has_a_short_name(nodes: dict[str, Any]) -> None:
+    import execution
+
+    with pytest.raises(ValueError) as refused:
+        nodes["LTX2EmptyLatents"].execute(700, 512, 97, 24.0, 1)
+    assert execution.full_type_name(refused.type) == "ltx2.InputError"
+    with pytest.raises(ValueError) as refused:
+        nodes["LTX2CheckpointLoader"].execute("missing.safetensors", "auto", "none", "none", 1.0)
+    assert execution.full_type_name(refused.type).startswith("ltx2.")

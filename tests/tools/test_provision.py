@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tools import provision as provisioning
+from tools.farm.environment import FARM_REQUIREMENTS
 from tools.provision import DEV_REQUIREMENTS, REPO, Host, ProvisionError, demo_inputs, provision, tiny_models
 
 
@@ -52,6 +53,19 @@ def test_comfyui_path_without_comfyui_is_an_error(monkeypatch: pytest.MonkeyPatc
         provision()
 
 
+def test_a_named_python_runs_a_comfyui_that_has_none_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A farm's actor runs in Ray's Python; the one that the command was given is ComfyUI's."""
+    comfyui = make_comfyui(tmp_path / "mine")
+    python = tmp_path / "python"
+    python.touch()
+    monkeypatch.setenv("COMFYUI_PATH", str(comfyui))
+    monkeypatch.setenv("COMFYUI_PYTHON", str(python))
+    monkeypatch.setattr(provisioning, "_can_import", lambda path, modules: path == python)
+    assert provision().python == python
+
+
 def test_a_file_of_someone_else_is_kept(tmp_path: Path) -> None:
     target = tmp_path / "model.safetensors"
     target.write_text("theirs")
@@ -78,7 +92,7 @@ def test_a_stale_link_is_renewed(tmp_path: Path) -> None:
 
 def test_a_foreign_python_without_pytest_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(provisioning, "_can_import", lambda python, modules: modules[0] not in DEV_REQUIREMENTS)
-    monkeypatch.setattr(provisioning, "_install", lambda *arguments: pytest.fail("installed something"))
+    monkeypatch.setattr(provisioning, "install_packages", lambda *arguments: pytest.fail("installed something"))
     host = Host(make_comfyui(tmp_path / "mine"), tmp_path / "python", owned=False)
     with pytest.raises(ProvisionError, match="installs nothing into a Python it did not make"):
         provisioning._install_dev(host)
@@ -95,7 +109,15 @@ def test_dev_requirements_are_those_of_the_package() -> None:
     assert set(re.findall(r'"([^"]+)"', extra[1])) == set(DEV_REQUIREMENTS)
 
 
-@pytest.mark.parametrize("name", ["host", "dev"])
+def test_farm_requirements_are_those_of_the_package() -> None:
+    extra = re.search(r"^farm = \[(.*?)\]", (REPO / "pyproject.toml").read_text(), re.MULTILINE)
+    assert extra is not None
+    assert tuple(re.findall(r'"([^"]+)"', extra[1])) == FARM_REQUIREMENTS
+    pins = [(REPO / "constraints" / f"{name}.txt").read_text() for name in ("host", "farm")]
+    assert not set(re.findall(r"^[\w.-]+(?===)", pins[0], re.M)) & set(re.findall(r"^[\w.-]+(?===)", pins[1], re.M))
+
+
+@pytest.mark.parametrize("name", ["host", "dev", "farm"])
 def test_constraints_pin_and_name_no_registry(name: str) -> None:
     lines = (REPO / "constraints" / f"{name}.txt").read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]

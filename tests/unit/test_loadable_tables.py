@@ -28,8 +28,8 @@ def test_every_stored_format_and_every_block_type_has_its_row() -> None:
 
 def test_rows_follow_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """The example of a packed format whose layers are widened from now on changes its row."""
-    before = loadable.transformer_table()
+    before = loadable.transformer_list()
     assert "mxfp8" in before and loadable.kept_in_transformer(EXAMPLES[5]) is PackedLinear
     monkeypatch.setattr("ltx_core_impl.loader.plan.packing_of", lambda form, weight: None)
     assert loadable.kept_in_transformer(EXAMPLES[5]) is nn.Linear
-    assert loadable.transformer_table() != before
+    assert loadable.transformer_list() != before

@@ -8,9 +8,9 @@ import av
 import pytest
 import torch
 
+from ltx_core_impl.light.curves import logc3_decompress
 from ltx_core_impl.media import srgb_curve, tone_mapped, write_exr
 from ltx_core_impl.media.exr import exr_bytes
-from ltx_core_impl.model.video_vae.hdr import logc3_decompress
 
 
 def test_preview_of_linear_light() -> None:

@@ -29,8 +29,8 @@ def test_a_precomputed_file_without_notes_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tensors", "words"),
     [
-        ({"video_context": VIDEO}, "audio_context is missing"),
-        ({"video_context": VIDEO[0], "audio_context": AUDIO}, "shape"),
+        ({"audio_context": AUDIO}, "video_context is missing"),
+        ({"video_context": VIDEO[0, 0], "audio_context": AUDIO}, "shape"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, tensors: dict, words: str) -> None:
@@ -43,3 +43,13 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "d.safetensors").write_bytes(b"<html>")
     with pytest.raises(ValueError, match="not a whole safetensors file"):
         load_context(tmp_path / "d.safetensors")
+
+
+def test_a_scene_embedding_of_a_lora(tmp_path: Path) -> None:
+    """Without a batch, and without sound: zeros as wide as the published models' stand in (spec 08 §3.2)."""
+    save_file({"video_context": VIDEO[0]}, tmp_path / "scene.safetensors")
+    stored = load_context(tmp_path / "scene.safetensors")
+    assert torch.equal(stored.video, VIDEO[:1])
+    assert stored.audio.shape == (1, VIDEO.shape[1], 2048) and not stored.audio.any()
+    save_file({"video_context": VIDEO[0], "audio_context": AUDIO[0]}, tmp_path / "both.safetensors")
+    assert torch.equal(load_context(tmp_path / "both.safetensors").audio, AUDIO[:1])

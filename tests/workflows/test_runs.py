@@ -55,6 +55,14 @@ def test_files_are_what_the_descriptions_give(object_info: dict[str, Any]) -> No
     assert differences(files(all_graphs(), object_info)) == [], "run: python3 tools/graphs/workflows.py"
 
 
+def test_no_graph_uses_a_node_that_comfyui_gives_up(object_info: dict[str, Any]) -> None:
+    old = {name for name, info in object_info.items() if info.get("deprecated")}
+    assert old, "ComfyUI no longer says which nodes are deprecated"
+    for path in sorted((REPO / "workflows" / "api").glob("*.json")):
+        used = {node["class_type"] for node in json.loads(path.read_text("utf-8")).values()}
+        assert used & old == set(), path.name
+
+
 def test_negative_prompt_is_the_preset_of_the_version() -> None:
     assert NEGATIVE == LTX_2_3_PRESET.negative_prompt
 
@@ -104,8 +112,14 @@ def test_a_seed_repeats_and_another_differs(server: Server) -> None:
 def test_long_jobs_show_progress(server: Server) -> None:
     prompt = load("text-to-video", steps=5)
     steps: dict[str, set[float]] = {}
+    phases: list[dict[str, Any]] = []
+    bars: list[tuple[str, float, float]] = []
 
     def note(event: Event) -> None:
+        if event["type"] == "ltx2.phase":
+            phases.append(event["data"])
+        if event["type"] == "progress" and phases and phases[-1]["node"] == event["data"]["node"]:
+            bars.append((phases[-1]["phase"], event["data"]["value"], event["data"]["max"]))
         if event["type"] == "progress_state":
             for key, state in event["data"]["nodes"].items():
                 if state["max"] > 1:
@@ -114,6 +128,17 @@ def test_long_jobs_show_progress(server: Server) -> None:
     server.client.free()
     run(server, changed(prompt, "LTX2LatentNoise", seed=time.time_ns() % 10_000), on_event=note)
     assert len(steps["LTX2Sampler"]) >= 5
+    sampler = [event["phase"] for event in phases if prompt[event["node"]]["class_type"] == "LTX2Sampler"]
+    # Weights are read under their own name, and what is over in a moment (the preview's colours) has no bar at all.
+    assert sorted(set(sampler)) == ["Reading the transformer", "Sampling"]
+    assert sampler == sorted(sampler)
+    last = [event for event in phases if event["phase"] == "Sampling"][-1]
+    assert (last["unit"], last["done"], last["total"]) == ("step", 5, 5)
+    assert {"Reading the text encoder", "Decoding"} <= {event["phase"] for event in phases}
+    # A bar that is full is a node that is done: reading fills the half.
+    reading = [value / limit for phase, value, limit in bars if phase == "Reading the transformer"]
+    assert reading and max(reading) <= 0.5
+    assert "LTX-2 Sampling: 100%" in server.log
     assert len(steps["LTX2VideoVAEDecode"]) >= 1
 
 

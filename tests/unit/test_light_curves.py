@@ -5,17 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ltx_core_impl.model.video_vae.hdr import (
-    ACESCCT,
-    LOGC3,
-    REC709_TO_ACESCG,
-    HdrCurve,
-    acescct_compress,
-    acescct_decompress,
-    convert_primaries,
-    logc3_compress,
-    logc3_decompress,
-)
+from ltx_core_impl.light.curves import acescct_compress, acescct_decompress, logc3_compress, logc3_decompress
+from ltx_core_impl.light.log_curves import ACESCCT, LOGC3, REC709_TO_ACESCG, HdrCurve
+from ltx_core_impl.light.primaries import convert_primaries
 
 
 def test_logc3() -> None:
