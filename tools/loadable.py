@@ -24,7 +24,7 @@ from ltx_core_impl.quantization.gguf_blocks import INSTALL, decodes_in_torch
 from ltx_core_impl.quantization.linear import CastLinear, ScaledLinear
 from ltx_core_impl.quantization.other_kinds import KINDS
 from ltx_core_impl.quantization.packed import PackedLinear
-from ltx_core_impl.text_encoders.gemma.files import GemmaFiles
+from ltx_core_impl.text_encoders.gemma.files import GemmaTensors
 from ltx_core_impl.text_encoders.gemma.files import StoredTensor as GemmaTensor
 from ltx_core_impl.text_encoders.gemma.linear import Fp8Linear, Int8Linear, Nvfp4Linear
 from ltx_core_impl.text_encoders.gemma.loading import install_quantized_linears
@@ -68,7 +68,7 @@ def kept_in_text_encoder(example: Example) -> type[nn.Module] | None:
         )
         for leaf, value in stored.items()
     }
-    files = GemmaFiles(Path("example"), None, tensors, {}, {}, {"0": ComfyQuant("int8_tensorwise")})
+    files = GemmaTensors(Path("example"), tensors, {}, {}, {"0": ComfyQuant("int8_tensorwise")})
     install_quantized_linears(model, files)
     return type(model[0])
 

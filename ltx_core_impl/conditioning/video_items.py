@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from ..types import LatentState, VideoLatentShape
@@ -72,15 +73,7 @@ class VideoConditionByKeyframeIndex:
         require_strength(self.strength)
         shape = VideoLatentShape.from_torch_shape(self.keyframes.shape)
         _require_same_channels(shape, latent_tools.target_shape, "The keyframe latent")
-        bounds = video_pixel_bounds(
-            shape,
-            scale_factors=latent_tools.scale_factors,
-            causal_fix=latent_tools.causal_fix and self.frame_idx == 0,
-            device=latent_state.latent.device,
-        )
-        bounds[:, 0] += self.frame_idx
-        if self.num_pixel_frames == 1:
-            bounds[:, 0, :, 1] = bounds[:, 0, :, 0] + 1
+        bounds = _bounds_from(self.frame_idx, shape, latent_tools, self.num_pixel_frames, latent_state.latent.device)
         return append_guide(
             latent_state,
             tokens=latent_tools.patchifier.patchify(match_state(self.keyframes, latent_state, "The keyframe latent")),
@@ -99,12 +92,16 @@ class VideoConditionByReferenceLatent:
         downscale_factor: pixels of the target per reference pixel, along height and width.
         temporal_scale_factor: frames of the target per reference frame after the first one.
         strength: 1 keeps the content, 0 ignores it.
+        frame_idx: pixel frame of the target at which it starts; any integer, below 0 before the clip (spec 08 §5.8).
+        num_pixel_frames: as in :class:`VideoConditionByKeyframeIndex`; only read where it does not start at frame 0.
     """
 
     latent: Tensor
     downscale_factor: int = 1
     temporal_scale_factor: int = 1
     strength: float = 1.0
+    frame_idx: int = 0
+    num_pixel_frames: int = 1
 
     def token_count(self, target_shape: VideoLatentShape) -> int:
         """Tokens that it appends to any target."""
@@ -118,14 +115,15 @@ class VideoConditionByReferenceLatent:
                 "Reference scale factors are whole numbers from 1 on; got "
                 f"{self.downscale_factor} in space and {self.temporal_scale_factor} in time."
             )
+        if self.frame_idx and self.temporal_scale_factor != 1:
+            raise ConditioningError(
+                f"A reference that is {self.temporal_scale_factor} times sparser in time starts with the clip; this "
+                f"one starts at frame {self.frame_idx}."
+            )
         shape = VideoLatentShape.from_torch_shape(self.latent.shape)
         _require_same_channels(shape, latent_tools.target_shape, "The reference latent")
-        bounds = video_pixel_bounds(
-            shape,
-            scale_factors=latent_tools.scale_factors,
-            causal_fix=latent_tools.causal_fix,
-            device=latent_state.latent.device,
-        )
+        pixel_frames = self.num_pixel_frames if self.frame_idx else None
+        bounds = _bounds_from(self.frame_idx, shape, latent_tools, pixel_frames, latent_state.latent.device)
         positions = frames_to_seconds(bounds, fps=latent_tools.fps / self.temporal_scale_factor)
         if self.temporal_scale_factor != 1:
             first_frame_end = latent_state.positions[:1, 0, 0, 1]
@@ -176,6 +174,18 @@ class VideoConditionByMask:
             clean_latent=_with_tokens(latent_state.clean_latent, slice(0, count), clean * (1 - mask) + tokens * mask),
             denoise_mask=_with_tokens(latent_state.denoise_mask, slice(0, count), denoise * (1 - mask) + kept),
         )
+
+
+def _bounds_from(
+    frame: int, shape: VideoLatentShape, tools: VideoLatentTools, pixel_frames: int | None, device: torch.device
+) -> Tensor:
+    """Pixel bounds of content that starts at a pixel frame; one pixel frame is one for every latent frame of it."""
+    causal = tools.causal_fix and frame == 0
+    bounds = video_pixel_bounds(shape, scale_factors=tools.scale_factors, causal_fix=causal, device=device)
+    bounds[:, 0] += frame
+    if pixel_frames == 1:
+        bounds[:, 0, :, 1] = bounds[:, 0, :, 0] + 1
+    return bounds
 
 
 def _with_tokens(tensor: Tensor, part: slice, values: Tensor | float) -> Tensor:

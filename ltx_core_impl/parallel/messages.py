@@ -22,6 +22,7 @@ from ..model.transformer import Modality
 from ..model.transformer.forks import Fork
 from ..model.transformer.modality import TokenGroups
 from ..model.transformer.rows import share_rows
+from .rows import refuse_shots
 
 KEPT = 64
 """Tensors that workers keep for the next pass: texts, positions, masks."""
@@ -75,6 +76,7 @@ class PassWriter:
         self._sent.clear()
 
     def _modality(self, modality: Modality, tensors: dict[str, Tensor]) -> dict[str, Any]:
+        refuse_shots(modality)
         written: dict[str, Any] = {}
         for field in fields(Modality):
             value = getattr(modality, field.name)

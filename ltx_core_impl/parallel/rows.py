@@ -110,6 +110,14 @@ class RowSplit:
         )
 
 
+def refuse_shots(modality: Modality | None) -> None:
+    """Raises `ValueError` for a stream whose tokens read different texts: its runs are not shared out over ranks."""
+    if modality is not None and modality.text_reading is not None:
+        raise ValueError(
+            "The prompt has several shots, which one rank runs alone. Use one prompt for the whole clip, or one rank."
+        )
+
+
 def join_rows(result: Tensor | None, plan: RowPlan, own: RowShare, team: Team) -> Tensor | None:
     """The whole result ``(rows, T, C)`` on every rank."""
     if result is None:

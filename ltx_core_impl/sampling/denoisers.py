@@ -11,6 +11,7 @@ from ..components.multimodal_guider import MultiModalGuider, MultiModalGuiderFac
 from ..guidance.perturbations import Perturbation, PerturbationConfig, PerturbationType
 from ..types import LatentState
 from .passes import GuidancePass, PassRunner, StreamInput, Transformer
+from .timed_text import Text
 
 Guider = MultiModalGuider | MultiModalGuiderFactory
 
@@ -48,12 +49,13 @@ class SimpleDenoiser:
     """One pass with the positive contexts, for distilled models.
 
     Attributes:
-        video_context, audio_context: text contexts ``(B or 1, S, D)``; None for an absent modality.
+        video_context, audio_context: text contexts ``(B or 1, S, D)``, or a ``TimedText`` of several shots; None for an
+            absent modality.
         max_batch_size: largest number of rows in one model call; None puts all samples in one.
     """
 
-    video_context: Tensor | None
-    audio_context: Tensor | None
+    video_context: Text | None
+    audio_context: Text | None
     max_batch_size: int | None = None
     _runner: PassRunner = field(init=False, repr=False)
 
@@ -89,7 +91,8 @@ class GuidedDenoiser:
     other modality ignores the result. One object serves one run: it remembers the last predictions for skipped steps.
 
     Attributes:
-        video_context, audio_context: positive text contexts ``(B or 1, S, D)``; None for an absent modality.
+        video_context, audio_context: positive text contexts ``(B or 1, S, D)``, or a ``TimedText`` of several shots;
+            None for an absent modality.
         video_guider, audio_guider: None is neutral.
         max_batch_size: largest number of rows (passes x samples) in one model call; None puts all in one, 1 runs one
             after another with the least memory.
@@ -97,8 +100,8 @@ class GuidedDenoiser:
         perturbation: what the ptb pass skips in place of self-attention in the guiders' STG blocks.
     """
 
-    video_context: Tensor | None
-    audio_context: Tensor | None
+    video_context: Text | None
+    audio_context: Text | None
     video_guider: Guider | None = None
     audio_guider: Guider | None = None
     max_batch_size: int | None = None
@@ -197,8 +200,8 @@ def _combine(
 
 
 def _require_contexts(
-    video_context: Tensor | None,
-    audio_context: Tensor | None,
+    video_context: Text | None,
+    audio_context: Text | None,
     video_state: LatentState | None,
     audio_state: LatentState | None,
 ) -> None:
@@ -213,7 +216,7 @@ def _require_contexts(
             raise ValueError(f"The {name} context has a batch of {context.shape[0]}; this run needs 1 or {batch}.")
 
 
-def _require_equal_lengths(name: str, context: Tensor | None, guider: Guider | None) -> None:
+def _require_equal_lengths(name: str, context: Text | None, guider: Guider | None) -> None:
     negative = None if guider is None else guider.negative_context
     if context is not None and negative is not None and context.shape[1:] != negative.shape[1:]:
         raise ValueError(

@@ -17,7 +17,9 @@ from torch import Tensor
 from ..guidance.perturbations import BatchedPerturbationConfig, PerturbationConfig
 from ..model.transformer.modality import Modality, TokenGroups
 from ..model.transformer.rows import pick_rows
+from ..model.transformer.text_reading import TextReading
 from ..types import LatentState
+from .timed_text import Text, TimedText, lay_out_texts
 
 Result = TypeVar("Result")
 Transformer = Callable[..., tuple[Tensor | None, Tensor | None]]
@@ -30,14 +32,15 @@ class GuidancePass:
 
     Attributes:
         name: "cond", "uncond", "ptb" or "mod".
-        video_context, audio_context: text contexts ``(B or 1, S, D)``; None for an absent modality.
+        video_context, audio_context: text contexts ``(B or 1, S, D)``, or those of several shots; None for an absent
+            modality.
         perturbation: what the pass skips.
         forks_from: name of the pass that shares its inputs and its work before the perturbation.
     """
 
     name: str
-    video_context: Tensor | None
-    audio_context: Tensor | None
+    video_context: Text | None
+    audio_context: Text | None
     perturbation: PerturbationConfig = field(default_factory=PerturbationConfig.empty)
     forks_from: str | None = None
 
@@ -149,7 +152,7 @@ class PassRunner:
         )
 
     def _modality(
-        self, stream: StreamInput | None, rows: tuple[Row, ...], name: str, contexts: list[Tensor | None]
+        self, stream: StreamInput | None, rows: tuple[Row, ...], name: str, contexts: list[Text | None]
     ) -> Modality | None:
         if stream is None:
             return None
@@ -162,19 +165,35 @@ class PassRunner:
             return self._cached((name, field, samples), (tensor,), lambda: counted(_take_rows(tensor, samples)))
 
         mask = fixed("denoise_mask", state.denoise_mask)
+        context, reading = self._texts(name, rows, contexts, state.positions)
         return Modality(
             latent=_take_rows(state.latent, samples),
             sigma=torch.full((len(rows),), sigma, device=state.latent.device, dtype=torch.float32),
             timesteps=mask * sigma,
             positions=self._positions(name, state.positions, samples),
-            context=self._cached(
-                (name, "context", rows), tuple(contexts), lambda: counted(_context_rows(contexts, samples))
-            ),
+            context=context,
             enabled=stream.enabled,
             attention_mask=fixed("attention_mask", state.attention_mask),
             keyframes_mask=fixed("keyframes_mask", state.keyframes_mask),
             timestep_groups=self._cached((name, "groups", samples), (mask,), lambda: TokenGroups.of(mask.flatten(1))),
+            text_reading=reading,
         )
+
+    def _texts(
+        self, name: str, rows: tuple[Row, ...], contexts: list[Text], positions: Tensor
+    ) -> tuple[Tensor, TextReading | None]:
+        """The text rows of a call, and who reads them where that is not the row of the same number."""
+        samples = tuple(row.sample for row in rows)
+        reading, sources = None, tuple(contexts)
+        if any(isinstance(context, TimedText) for context in contexts):
+            sources = (positions, *sources)
+            contexts, reading = self._cached(
+                (name, "reading", rows), sources, lambda: lay_out_texts(contexts, samples, positions)
+            )
+        if reading is not None:
+            samples = (0,) * len(contexts)
+        context = self._cached((name, "context", rows), sources, lambda: counted(_context_rows(contexts, samples)))
+        return context, reading
 
     def _positions(self, name: str, positions: Tensor, samples: tuple[int, ...]) -> Tensor:
         """``(rows or 1, axes, N, 2)``: one row, the same object in all calls, where all samples have the same."""

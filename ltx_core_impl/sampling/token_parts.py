@@ -82,13 +82,25 @@ def video_part(state: LatentState, tools: VideoLatentTools, tile: Tile) -> Token
     grid = torch.arange(shape.token_count()).view(shape.frames, shape.height, shape.width)
     cells = grid[tuple(slice(axis.start, axis.end) for axis in (tile.frames, tile.height, tile.width))]
     size = shape._replace(**{name: cells.shape[axis] for axis, name in enumerate(("frames", "height", "width"))})
-    window = getattr(tile, "window", None)
+    window = window_of(tile)
     part = _part(state, tools, cells.flatten(), replace(tools, target_shape=size), window)
     if window is None:
         return part
     shift = part.shift.clone()
-    shift[0] = tile.frames.start * tools.scale_factors.time / tools.fps
+    shift[0] = window_start(tile, tools)
     return replace(part, shift=shift, is_clip=True)
+
+
+def window_of(tile: Tile) -> int | None:
+    """The number of the tile's window in time; None where it is no clip of its own."""
+    return getattr(tile, "window", None)
+
+
+def window_start(tile: Tile, tools: VideoLatentTools) -> float:
+    """The second at which the tile's window in time starts as a clip of its own; 0 without windows."""
+    if window_of(tile) is None:
+        return 0.0
+    return tile.frames.start * tools.scale_factors.time / tools.fps
 
 
 def audio_part(state: LatentState, tools: AudioLatentTools, start: float, end: float, origin: float) -> TokenPart:

@@ -47,6 +47,17 @@ class Place:
     frame_rate: float
 
 
+def clock_of(latent: dict | None) -> tuple[float, float]:
+    """When a LATENT starts in the clip it is a part of, in seconds, and its seconds per second of that clip.
+
+    Tiles of DFR are conditioned as if they had a lower frame rate than they have.
+    """
+    place = None if latent is None else latent.get(PLACE)
+    if place is None or place.tile is None:
+        return 0.0, 1.0
+    return place.tile.first / place.frame_rate, place.frame_rate / latent["frame_rate"]
+
+
 class LTX2DFRCanvas(io.ComfyNode):
     """The length that DFR works with."""
 

@@ -45,7 +45,8 @@ class LTX2ImageGuide(io.ComfyNode):
                     default=0,
                     min=-MAX_FRAME,
                     max=MAX_FRAME,
-                    tooltip="Frame that shows the picture: 0 is the first, -1 the last, -2 the one before it.",
+                    tooltip="Frame that shows the picture: 0 is the first, -1 the last, -2 the one before it. With "
+                    "before_start: -1 is just before the first frame, -2 earlier.",
                 ),
                 fraction_input(
                     "strength",
@@ -68,6 +69,14 @@ class LTX2ImageGuide(io.ComfyNode):
                     "beside the clip as the other frames' pictures always do (keyframe interpolation).",
                 ),
                 guides_input(),
+                io.Boolean.Input(
+                    "before_start",
+                    default=False,
+                    optional=True,
+                    tooltip="What a negative frame_index means. Off: counted from the end, as in core's LTXVAddGuide "
+                    "(-1 = last frame). On: before the clip, as in the newer official IC-LoRA guide (-1 = just before "
+                    "the first frame): something seen earlier that takes no frame of the clip.",
+                ),
             ],
             outputs=[guides_output()],
         )
@@ -78,14 +87,23 @@ class LTX2ImageGuide(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, video_vae, video_latent, frame_index, strength, crf, as_keyframe, guides=None
+        cls,
+        image,
+        video_vae,
+        video_latent,
+        frame_index,
+        strength,
+        crf,
+        as_keyframe,
+        guides=None,
+        before_start=False,
     ) -> io.NodeOutput:
         handle = require_handle(video_vae, "video_vae", "video_vae")
         check_widgets(cls, strength=strength, crf=crf)
         clip = clip_of(video_latent, handle)
         pictures = require_pictures(image, "image")
         guides = guides or Guides()
-        frame = _frame(frame_index, clip)
+        frame = _frame(frame_index, clip, before_start)
         _check_length(len(pictures), frame, clip)
         replaces = frame == 0 and not as_keyframe
         _check_free(guides, frame, len(pictures), replaces, strength)
@@ -100,7 +118,9 @@ class LTX2ImageGuide(io.ComfyNode):
         return io.NodeOutput(guides.with_video(item))
 
 
-def _frame(index: int, clip: Clip) -> int:
+def _frame(index: int, clip: Clip, before_start: bool) -> int:
+    if before_start and index < 0:
+        return index
     frame = index + clip.frames if index < 0 else index
     if not 0 <= frame < clip.frames:
         raise InputError(
@@ -115,6 +135,14 @@ def _check_length(pictures: int, frame: int, clip: Clip) -> None:
     if pictures == 1:
         return
     step = clip.scale.time
+    if frame < 0:
+        check_multiple("the number of pictures in image", pictures, step, "frames")
+        if frame + pictures > 0:
+            raise InputError(
+                f"image holds {pictures} pictures from frame {frame} on, which reaches into the clip. Set frame_index "
+                f"to {-pictures} or less."
+            )
+        return
     if frame == 0:
         check_frames(pictures, step, "the number of pictures in image")
     else:

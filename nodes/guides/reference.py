@@ -46,6 +46,7 @@ from ..wires.pictures import Clip, as_encoded, clip_of, require_mask_for, requir
 logger = logging.getLogger(__name__)
 CATEGORY = "LTX-2/guides"
 TILE_OVERLAP, TEMPORAL_TILE, TEMPORAL_OVERLAP = 64, 64, 24
+MAX_FRAME = 16384
 FRAME_STEP = 8
 
 
@@ -153,13 +154,24 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
                     tooltip="For 'LTX-2 Tiled Fusion' of longer clips: its tile_frames. Every window in time gets its "
                     "part of the reference encoded as a clip of its own. 0 = encoded once.",
                 ),
+                io.Int.Input(
+                    "frame_index",
+                    default=0,
+                    min=-MAX_FRAME,
+                    max=MAX_FRAME,
+                    optional=True,
+                    tooltip="Frame of the clip at which the reference starts; 0 = with the clip, as most IC-LoRAs want "
+                    "it. Below 0 = before the clip, as in the newer official node: a still at -1 is just before the "
+                    "first frame. It is not counted from the end, as it is in 'LTX-2 Image Guide' and in core's "
+                    "LTXVAddGuide.",
+                ),
             ],
             outputs=[guides_output()],
         )
 
     @classmethod
-    def validate_inputs(cls, strength, attention_strength, tile_size, tile_frames=0) -> bool | str:
-        return message_or_true(lambda: cls._check(strength, attention_strength, tile_size, tile_frames))
+    def validate_inputs(cls, strength, attention_strength, tile_size, tile_frames=0, frame_index=0) -> bool | str:
+        return message_or_true(lambda: cls._check(strength, attention_strength, tile_size, tile_frames, frame_index))
 
     @classmethod
     def _check(
@@ -168,6 +180,7 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
         attention_strength: float | None,
         tile_size: int | None,
         tile_frames: int | None,
+        frame_index: int | None,
     ) -> None:
         check_widgets(
             cls,
@@ -175,11 +188,17 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
             attention_strength=attention_strength,
             tile_size=tile_size,
             tile_frames=tile_frames,
+            frame_index=frame_index,
         )
         if tile_size is not None:
             _tiles(tile_size).together()
         if tile_frames:
             check_frames(tile_frames, FRAME_STEP, "tile_frames")
+        if tile_frames and frame_index:
+            raise InputError(
+                f"tile_frames is {tile_frames} and frame_index is {frame_index}: windows in time need a reference that "
+                "starts with the clip. Set one of them to 0."
+            )
 
     @classmethod
     def execute(
@@ -194,32 +213,45 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
         attention_mask=None,
         guides=None,
         tile_frames=0,
+        frame_index=0,
     ) -> io.NodeOutput:
         model_handle = require_handle(model, "transformer", "model")
         handle = require_handle(video_vae, "video_vae", "video_vae")
-        cls._check(strength, attention_strength, tile_size, tile_frames)
+        cls._check(strength, attention_strength, tile_size, tile_frames, frame_index)
         clip = clip_of(video_latent, handle)
         pictures = require_pictures(images, "images")
         mask = None if attention_mask is None else require_mask_for(attention_mask, pictures, "attention_mask")
         factor, stride = reference_factors(model_handle)
         height, width = _reference_size(clip, factor)
-        chosen = _chosen_frames(len(pictures), clip, stride)
+        chosen = (
+            _chosen_frames(len(pictures), clip, stride)
+            if frame_index == 0
+            else _placed_frames(len(pictures), clip, stride, frame_index)
+        )
+        # The encoder's first latent frame is a single frame, which those of a later film are not: it is given away.
+        given_away = int(frame_index != 0 and len(chosen) > 1)
+        encoded = [chosen[0]] * given_away + chosen
         sizes = _tiles(tile_size)
         if tile_frames and tile_frames < clip.frames:
             _check_windowed(factor, stride, len(chosen), clip, mask is not None or attention_strength != 1.0)
             item = _windowed(pictures, clip, handle, sizes, tile_frames, strength)
             return io.NodeOutput((guides or Guides()).with_video(item))
-        video = conditioning_video(as_encoded(pictures[chosen], handle), height, width)
+        video = conditioning_video(as_encoded(pictures[encoded], handle), height, width)
         latent = encoded_video(video, handle, sizes, sizes.together())
+        shape = VideoLatentShape.from_torch_shape(latent.shape)
         item = VideoConditionByReferenceLatent(
-            latent=latent, downscale_factor=factor, temporal_scale_factor=stride, strength=strength
+            latent=latent[:, :, given_away:],
+            downscale_factor=factor,
+            temporal_scale_factor=stride,
+            strength=strength,
+            frame_idx=frame_index,
+            num_pixel_frames=len(chosen),
         )
         if mask is not None:
-            mask = mask.expand(len(pictures), -1, -1)[chosen][None, None]
-            shape = VideoLatentShape.from_torch_shape(latent.shape)
-            item = ConditioningItemAttentionStrengthWrapper(
-                item, attention_weights_from_mask(mask, shape, strength=attention_strength)
-            )
+            mask = mask.expand(len(pictures), -1, -1)[encoded][None, None]
+            weights = attention_weights_from_mask(mask, shape, strength=attention_strength)
+            kept = weights[..., given_away * shape.height * shape.width :]
+            item = ConditioningItemAttentionStrengthWrapper(item, kept)
         elif attention_strength != 1.0:
             item = ConditioningItemAttentionStrengthWrapper(item, attention_strength)
         return io.NodeOutput((guides or Guides()).with_video(item))
@@ -239,6 +271,30 @@ def _chosen_frames(count: int, clip: Clip, stride: int) -> list[int]:
     """The first frame, then every ``stride``-th from the second on; as many as the clip has room for, 8k + 1."""
     frames = [0, *range(1, min(count, clip.frames), stride)]
     return frames[: snap_frames(len(frames), clip.scale.time)]
+
+
+def _placed_frames(count: int, clip: Clip, stride: int, start: int) -> list[int]:
+    """Frames of a reference that does not start with the clip: a single one, or 8k of them, up to the clip's end."""
+    step = clip.scale.time
+    if stride != 1:
+        raise InputError(
+            f"frame_index is {start}, but the IC-LoRA wants a reference {stride} times sparser in time, which starts "
+            "with the clip. Set frame_index to 0."
+        )
+    room = clip.frames - start
+    if room < 1:
+        raise InputError(
+            f"frame_index is {start}; the clip has {clip.frames} frames. Use 0 to {clip.frames - 1}, or a negative "
+            "number for before the clip."
+        )
+    frames = min(count, room) // step * step or 1
+    if start > 0 and frames > 1 and (start - 1) % step:
+        before = (start - 1) // step * step + 1
+        raise InputError(
+            f"frame_index is {start}; a video inside the clip starts at {step}k + 1. Set it to {before} or "
+            f"{before + step}."
+        )
+    return list(range(frames))
 
 
 def _check_windowed(factor: int, stride: int, frames: int, clip: Clip, is_weighted: bool) -> None:

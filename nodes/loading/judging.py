@@ -13,6 +13,7 @@ from ...ltx_core_impl.loader import SingleGPUModelBuilder, open_checkpoint
 from ...ltx_core_impl.loader.lora_file import open_lora
 from ...ltx_core_impl.loader.model_config import config_for
 from ...ltx_core_impl.text_encoders.gemma.judging import judge_text_encoder
+from ...ltx_core_impl.text_encoders.gemma.writer import judge_writer as judge_writer_files
 from ..wires.handles import FileRef, ModelHandle
 from . import components
 
@@ -52,6 +53,16 @@ def judge_lora(file: FileRef) -> None:
 def judge_gemma(file: FileRef) -> None:
     """A text encoder: weights, config and tokenizer."""
     _judge_gemma(file, _state_of(file.path))
+
+
+def judge_writer(file: FileRef) -> None:
+    """A Gemma 4 that writes: config, chat template, tokenizer, names and shapes."""
+    _judge_writer(file, _state_of(file.path))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _judge_writer(file: FileRef, state: tuple[FileRef, ...]) -> None:
+    judge_writer_files(file.path)
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, prod
 from typing import NamedTuple
@@ -25,7 +25,8 @@ from ...ltx_core_impl.sampling.loops import States
 from ...ltx_core_impl.sampling.normalization import CorrectingDenoiser
 from ...ltx_core_impl.sampling.stage import StageModality
 from ...ltx_core_impl.sampling.tiled_denoiser import GridCycle, TiledDenoiser
-from ...ltx_core_impl.sampling.token_parts import Parts, Tile, temporal_windows
+from ...ltx_core_impl.sampling.timed_text import Shots, Text, TimedText
+from ...ltx_core_impl.sampling.token_parts import Parts, Tile, temporal_windows, window_start
 from ...ltx_core_impl.sampling.windowed_loop import WindowedLoop
 from ...ltx_core_impl.types import VideoLatentShape
 from ..guidance.guidance import as_perturbation
@@ -49,6 +50,7 @@ class Denoising:
     """Everything that predictions depend on besides the model and the latents.
 
     ``force_uncond`` runs the negative prompt even at scale 1; ``rows_at_once`` limits the batch of a model call.
+    ``clock`` is the second of the clip at which the latents start, and their seconds per second of it, for shots.
     """
 
     guider: Guider
@@ -59,6 +61,7 @@ class Denoising:
     rows_at_once: int | None
     device: torch.device
     dtype: torch.dtype
+    clock: tuple[float, float] = (0.0, 1.0)
 
     @property
     def passes(self) -> int:
@@ -69,17 +72,17 @@ class Denoising:
         isolated = any(one.modality_scale != 1.0 for one in used)
         return 1 + negative + perturbed + isolated
 
-    def denoiser(self, tools: Tools, window: int = 0) -> Denoiser:
-        """The denoiser of a window (of the whole run where there is one), whose sizes ``tools`` tell."""
+    def denoiser(self, tools: Tools, window: int = 0, origin: float = 0.0) -> Denoiser:
+        """The denoiser of a window (of the whole run where there is one), whose sizes ``tools`` tell.
+
+        ``origin`` is where the window starts, in seconds of the latents.
+        """
         grids = grids_of(self.windows, tools.video)
         denoiser: Denoiser
         if not grids or len(grids[0]) == 1:
-            denoiser = self._guided(tools, window)
+            denoiser = self._guided(tools, window, origin)
         else:
-            tiled = [
-                TiledDenoiser(tiles, [self._guided(tools, window) for _ in tiles], tools=tuple(tools))
-                for tiles in grids
-            ]
+            tiled = [self._tiled(tiles, tools, window, origin) for tiles in grids]
             denoiser = tiled[0] if len(tiled) == 1 else GridCycle(tiled)
         corrections = (self.corrections.video, self.corrections.audio)
         if not any(corrections):
@@ -99,33 +102,46 @@ class Denoising:
             ),
             tools=tuple(tools),
             loop_of=loop_of,
-            denoiser_of=lambda index, parts: self.denoiser(_tools_of(parts), index),
+            denoiser_of=lambda index, parts: self.denoiser(_tools_of(parts), index, parts.video.shift[0].item()),
             overlap_strength=self.windows.overlap_strength,
             drift_control=self.windows.drift_control,
         )
 
-    def _guided(self, tools: Tools, window: int) -> GuidedDenoiser:
+    def _tiled(self, tiles: Sequence[Tile], tools: Tools, window: int, origin: float) -> TiledDenoiser:
+        starts = [origin + window_start(tile, tools.video) for tile in tiles]
+        return TiledDenoiser(tiles, [self._guided(tools, window, origin, start) for start in starts], tuple(tools))
+
+    def _guided(self, tools: Tools, window: int, origin: float, tile_start: float | None = None) -> GuidedDenoiser:
         segments = self.windows.segments
         positive = segments[min(window, len(segments) - 1)] if segments else self.guider.positive
+        # A tile sees its part of the picture from its own time 0, and the sound whole.
+        seen = origin if tile_start is None else tile_start
         return GuidedDenoiser(
-            video_context=None if tools.video is None else self._context(positive, "video"),
-            audio_context=None if tools.audio is None else self._context(positive, "audio"),
-            video_guider=self._modality_guider(self.guider.video, "video"),
-            audio_guider=self._modality_guider(self.guider.audio, "audio"),
+            video_context=None if tools.video is None else self._context(positive, "video", seen),
+            audio_context=None if tools.audio is None else self._context(positive, "audio", origin),
+            video_guider=self._modality_guider(self.guider.video, "video", seen),
+            audio_guider=self._modality_guider(self.guider.audio, "audio", origin),
             max_batch_size=self.rows_at_once,
             force_uncond=self.force_uncond,
             perturbation=as_perturbation(self.guider.perturbations),
         )
 
-    def _context(self, of: Context | None, stream: str) -> Tensor | None:
-        return None if of is None else getattr(of, stream).to(device=self.device, dtype=self.dtype)
+    def _context(self, of: Context | None, stream: str, origin: float) -> Text | None:
+        if of is None:
+            return None
+        text = getattr(of, stream).to(device=self.device, dtype=self.dtype)
+        return text if of.shots is None else TimedText.split(text, self._shots(of.shots, origin))
+
+    def _shots(self, shots: Shots, origin: float) -> Shots:
+        start, pace = self.clock
+        return shots.seen_from(start, pace).seen_from(origin)
 
     def _modality_guider(
-        self, guidance: Guidance | GuidanceSchedule, stream: str
+        self, guidance: Guidance | GuidanceSchedule, stream: str, origin: float
     ) -> MultiModalGuider | MultiModalGuiderFactory:
         # A stream without guidance hears the positive prompt in every pass, as sound does in audio to video.
         is_guided = self.force_uncond or guidance != Guidance()
-        negative = self._context(self.guider.negative if is_guided else None, stream)
+        negative = self._context(self.guider.negative if is_guided else None, stream, origin)
         if isinstance(guidance, GuidanceSchedule):
             params = {bound: MultiModalGuiderParams(**vars(one)) for bound, one in guidance.ranges}
             return MultiModalGuiderFactory(params, negative_context=negative)

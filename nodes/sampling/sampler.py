@@ -18,13 +18,22 @@ from ...ltx_core_impl.sampling.validation import checked_sigmas
 from ...ltx_core_impl.types import LatentState, VideoPixelShape
 from .. import host
 from ..guidance.corrections import require_corrections
+from ..guides.dfr import clock_of
 from ..guides.keyframes import keyframes_latent
 from ..guides.reference import check_references
 from ..latents.latents import SeededNoise, require_seed
 from ..latents.modalities import Start, audio_modality, video_modality, with_kept_parts
 from ..loading import components
 from ..wires import sockets
-from ..wires.checks import InputError, check_widgets, message_or_true, optional_handle, require, require_handle
+from ..wires.checks import (
+    InputError,
+    check_widgets,
+    message_or_true,
+    optional_handle,
+    require,
+    require_handle,
+    require_single_context,
+)
 from ..wires.finite import require_finite
 from ..wires.geometry import AudioGeometry, audio_geometry
 from ..wires.handles import Guider, Guides, ModelHandle, Windows
@@ -171,6 +180,7 @@ class LTX2Sampler(io.ComfyNode):
             rows_at_once=host.rows_at_once(row, handle.device),
             device=host.compute_device(handle.device),
             dtype=components.transformer_dtype(handle),
+            clock=clock_of(video_latent),
         )
         rows = denoising.passes * batch
         states = _denoised(
@@ -217,6 +227,8 @@ def _fitting_guider(value: Any, model: ModelHandle) -> Guider:
     for name, context in (("positive", guider.positive), ("negative", guider.negative)):
         if context is not None:
             check_context_fits(context, model, f"The {name} prompt")
+            if model.parallel is not None:
+                require_single_context(context, name, "'LTX-2 Parallel Model' does not share out the frames of shots.")
     return guider
 
 

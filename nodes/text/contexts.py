@@ -9,7 +9,7 @@ from .. import host
 from ..host import host_files
 from ..loading import components
 from ..wires import sockets
-from ..wires.checks import InputError, message_or_true, require_context, require_text_encoder
+from ..wires.checks import InputError, message_or_true, require_single_context, require_text_encoder
 from ..wires.handles import Context, FileRef, Segments
 
 CATEGORY = "LTX-2/text"
@@ -48,7 +48,7 @@ class LTX2SaveContext(io.ComfyNode):
 
     @classmethod
     def execute(cls, context, filename_prefix) -> io.NodeOutput:
-        context = require_context(context, "context")
+        context = require_single_context(context, "context", "a file keeps one prompt.")
         with host_files.new_output(filename_prefix, EXTENSION) as file:
             save_context(
                 file.path,

@@ -9,7 +9,7 @@ from .. import host
 from ..loading import components
 from ..loading.judging import judge_parts
 from ..wires import sockets
-from ..wires.checks import InputError, check_frame_rate, check_widgets, message_or_true, require_context
+from ..wires.checks import InputError, check_frame_rate, check_widgets, message_or_true, require_single_context
 from ..wires.geometry import video_geometry
 from ..wires.handles import ComponentHandle
 from ..wires.inputs import frame_rate_input
@@ -85,7 +85,8 @@ class LTX2DurationPredictor(io.ComfyNode):
     def execute(cls, duration_head, context, frame_rate, min_seconds, max_seconds) -> io.NodeOutput:
         handle = host.intern(cls._handle(duration_head))
         cls._check(frame_rate, min_seconds, max_seconds)
-        check_context_fits(require_context(context, "context"), handle, "context")
+        context = require_single_context(context, "context", "their times say already how long the clip is.")
+        check_context_fits(context, handle, "context")
         with components.duration_head(handle) as head:
             for name, width in (("video", head.video_width), ("audio", head.audio_width)):
                 found = getattr(context, name).shape[-1]

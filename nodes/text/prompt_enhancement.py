@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ...ltx_core_impl.text_encoders.gemma.enhancement import DEFAULT_SEED, MAX_NEW_TOKENS, enhance_prompt
+from ...ltx_core_impl.text_encoders.gemma.enhancement import (
+    DEFAULT_SEED,
+    MAX_NEW_TOKENS,
+    PUBLISHED_SETTINGS,
+    enhance_prompt,
+)
+from ...ltx_core_impl.text_encoders.gemma.generation import Sampling
 from .. import host
 from ..loading import components
+from ..loading.writing import prompt_writer
 from ..wires import sockets
-from ..wires.checks import InputError, check_widgets, message_or_true, require_text_encoder
+from ..wires.checks import InputError, check_widgets, message_or_true, require_writer
+from ..wires.handles import PromptWriterHandle
 from ..wires.inputs import MAX_SEED
 from ..wires.pictures import require_pictures
 
 CATEGORY = "LTX-2/text"
 MAX_TOKENS = 4096
+CUSTOM = "custom"
+_PLAIN = Sampling()
 
 
 class LTX2EnhancePrompt(io.ComfyNode):
@@ -31,7 +41,8 @@ class LTX2EnhancePrompt(io.ComfyNode):
             inputs=[
                 sockets.TextEncoder.Input(
                     "text_encoder",
-                    tooltip="From 'LTX-2 Load Text Encoder'; Gemma 3. The Gemma of LTX-2.5 cannot write.",
+                    tooltip="From 'LTX-2 Load Text Encoder' (Gemma 3; the Gemma of LTX-2.5 cannot write), or from "
+                    "'LTX-2 Load Prompt Writer' (Gemma 4 E2B).",
                 ),
                 io.String.Input(
                     "prompt",
@@ -68,6 +79,65 @@ class LTX2EnhancePrompt(io.ComfyNode):
                     tooltip="Instructions to Gemma in place of the built-in ones (which differ for text and image); "
                     "empty = built-in.",
                 ),
+                io.Boolean.Input(
+                    "enabled",
+                    default=True,
+                    optional=True,
+                    tooltip="Off: the prompt goes through as it is, and Gemma is not read. Switch it off to compare "
+                    "with published results.",
+                ),
+                io.Combo.Input(
+                    "settings",
+                    options=[CUSTOM, *PUBLISHED_SETTINGS],
+                    default=CUSTOM,
+                    optional=True,
+                    tooltip="Values of the published LTX-2.5 graphs. With anything but 'custom' max_tokens and the "
+                    "numbers below are ignored.",
+                ),
+                io.Float.Input(
+                    "temperature",
+                    default=_PLAIN.temperature,
+                    min=0.01,
+                    max=2.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="How freely words are chosen: 0.01 = nearly always the likeliest, 1 = as the model thinks.",
+                ),
+                io.Int.Input(
+                    "top_k",
+                    default=_PLAIN.top_k,
+                    min=0,
+                    max=1000,
+                    optional=True,
+                    tooltip="Choose among so many of the likeliest tokens; 0 = among all.",
+                ),
+                io.Float.Input(
+                    "top_p",
+                    default=_PLAIN.top_p,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Choose among the likeliest tokens that together have this probability; 1 = among all.",
+                ),
+                io.Float.Input(
+                    "min_p",
+                    default=_PLAIN.min_p,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Leave out tokens less likely than this share of the likeliest; 0 = none.",
+                ),
+                io.Float.Input(
+                    "repetition_penalty",
+                    default=_PLAIN.repetition_penalty,
+                    min=1.0,
+                    max=2.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Makes tokens that were there already less likely; 1 = not, 1.15 in the published graphs.",
+                ),
             ],
             outputs=[io.String.Output(display_name="prompt", tooltip="The enhanced prompt, for 'LTX-2 Text Encode'.")],
         )
@@ -83,12 +153,39 @@ class LTX2EnhancePrompt(io.ComfyNode):
         check_widgets(cls, max_tokens=max_tokens)
 
     @classmethod
-    def execute(cls, text_encoder, prompt, seed, max_tokens, image=None, system_prompt="") -> io.NodeOutput:
-        handle = require_text_encoder(text_encoder)
+    def execute(
+        cls,
+        text_encoder,
+        prompt,
+        seed,
+        max_tokens,
+        image=None,
+        system_prompt="",
+        enabled=True,
+        settings=CUSTOM,
+        temperature=_PLAIN.temperature,
+        top_k=_PLAIN.top_k,
+        top_p=_PLAIN.top_p,
+        min_p=_PLAIN.min_p,
+        repetition_penalty=_PLAIN.repetition_penalty,
+    ) -> io.NodeOutput:
+        handle = require_writer(text_encoder)
         cls._check(prompt, max_tokens)
+        check_widgets(cls, settings=settings, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+        check_widgets(cls, repetition_penalty=repetition_penalty)
+        if not enabled:
+            return io.NodeOutput(prompt, ui=ui.PreviewText(prompt))
+        if settings == CUSTOM:
+            sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+        else:
+            max_tokens, sampling = PUBLISHED_SETTINGS[settings]
         picture = None if image is None else require_pictures(image, "image")[0]
+        if isinstance(handle, PromptWriterHandle):
+            writer = prompt_writer(handle)
+        else:
+            writer = components.gemma(handle, with_vision=picture is not None)
         progress = host.Progress(max_tokens, "Writing the prompt", unit="token")
-        with components.gemma(handle, with_vision=picture is not None) as encoder:
+        with writer as encoder:
             text = enhance_prompt(
                 encoder,
                 prompt,
@@ -96,6 +193,7 @@ class LTX2EnhancePrompt(io.ComfyNode):
                 system_prompt=system_prompt if system_prompt.strip() else None,
                 max_new_tokens=max_tokens,
                 seed=seed,
+                sampling=sampling,
                 callback=progress,
             )
         return io.NodeOutput(text, ui=ui.PreviewText(text))

@@ -9,7 +9,14 @@ from typing import Any, TypeVar
 import torch
 from comfy_api.latest import io
 
-from .handles import ComponentHandle, Context, MissingComponent, TextEncoderHandle, describe
+from .handles import (
+    ComponentHandle,
+    Context,
+    MissingComponent,
+    PromptWriterHandle,
+    TextEncoderHandle,
+    describe,
+)
 
 T = TypeVar("T")
 
@@ -118,13 +125,18 @@ def optional_handle(value: Any, component: str) -> ComponentHandle | None:
 
 
 def require_text_encoder(value: Any) -> TextEncoderHandle:
-    """The handle on a text_encoder input."""
+    """The handle on a text_encoder input that encodes."""
     if not isinstance(value, TextEncoderHandle):
         raise InputError(
             f"text_encoder needs 'LTX-2 Load Text Encoder'; it got {describe(value)}. CLIP of core loaders lacks the "
             "projection of the LTX-2 checkpoint."
         )
     return value
+
+
+def require_writer(value: Any) -> TextEncoderHandle | PromptWriterHandle:
+    """The handle on a text_encoder input that writes."""
+    return value if isinstance(value, PromptWriterHandle) else require_text_encoder(value)
 
 
 def any_latent_samples(latent: Any, input_name: str) -> tuple[torch.Tensor, str]:
@@ -165,6 +177,17 @@ def require_context(value: Any, input_name: str) -> Context:
             "CONDITIONING of core nodes lacks the two contexts that LTX-2 needs."
         )
     return value
+
+
+def require_single_context(value: Any, input_name: str, why: str) -> Context:
+    """An encoded prompt without shots; ``why`` says why they are no use here."""
+    context = require_context(value, input_name)
+    if context.shots is not None:
+        raise InputError(
+            f"{input_name} holds {len(context.shots.cuts) + 1} shots of 'LTX-2 Timed Prompt'; {why} Connect "
+            "'LTX-2 Text Encode'."
+        )
+    return context
 
 
 def parse_numbers(name: str, text: str) -> list[float]:

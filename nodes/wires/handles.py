@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...ltx_core_impl.conditioning.item import ConditioningItem
 from ...ltx_core_impl.sampling.normalization import Correction
+from ...ltx_core_impl.sampling.timed_text import Shots
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,14 @@ class TextEncoderHandle:
 
 
 @dataclass(frozen=True)
+class PromptWriterHandle:
+    """A Gemma 4 (folder or file) that only writes prompts: it lies on the wire of a text encoder, and encodes none."""
+
+    gemma: FileRef
+    device: str = "default"
+
+
+@dataclass(frozen=True)
 class MissingComponent:
     """Stands on a wire for a component that the chosen file does not hold; using it is the error, not loading."""
 
@@ -116,12 +125,16 @@ class MissingComponent:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """An encoded prompt: video ``(B, T, Dv)`` and audio ``(B, T, Da)``, and the model version that it was made for."""
+    """An encoded prompt: video ``(B, T, Dv)`` and audio ``(B, T, Da)``, and the model version that it was made for.
+
+    With ``shots`` it is several prompts, one after another along T, each for the frames of its shot.
+    """
 
     video: Tensor
     audio: Tensor
     version: str
     prompt: str = ""
+    shots: Shots | None = None
 
 
 @dataclass(frozen=True)
@@ -258,6 +271,8 @@ def describe(value: Any) -> str:
     """A short name for whatever arrived on a wire, for messages."""
     if isinstance(value, (ComponentHandle, MissingComponent)):
         return f"the {value.component.replace('_', ' ')} of {value.file.name}"
+    if isinstance(value, PromptWriterHandle):
+        return f"the prompt writer {value.gemma.name}"
     if value is None:
         return "nothing"
     if isinstance(value, dict) and "samples" in value:

@@ -40,6 +40,7 @@ RELEASED = {
     "LTX2LoraLoader": "model lora strength",
     "LTX2TextEncoderLoader": "text_encoder text_projection",
     "LTX2TextEncode": "text_encoder prompt",
+    "LTX2TimedPrompt": "text_encoder prompt frame_rate border length",
     "LTX2EmptyLatents": "width height length frame_rate batch_size video_vae audio_vae",
     "LTX2LatentNoise": "seed",
     "LTX2Scheduler": "steps max_shift base_shift stretch terminal latent",
@@ -57,9 +58,9 @@ RELEASED = {
     "LTX2Vocoder": "mel vocoder",
     "LTX2UpscalerLoader": "upscaler",
     "LTX2LatentUpscale": "video_latent upscaler video_vae",
-    "LTX2ImageGuide": "image video_vae video_latent frame_index strength crf as_keyframe guides",
+    "LTX2ImageGuide": "image video_vae video_latent frame_index strength crf as_keyframe guides before_start",
     "LTX2ReferenceVideoGuide": "images model video_vae video_latent strength attention_strength tile_size "
-    "attention_mask guides tile_frames",
+    "attention_mask guides tile_frames frame_index",
     "LTX2ReferenceAudioGuide": "reference strength audio_vae guides",
     "LTX2FreezeLatent": "latent frozen",
     "LTX2RetakeRegion": "start_time end_time generate generate_video generate_audio ramp video_latent audio_latent "
@@ -68,7 +69,9 @@ RELEASED = {
     "LTX2FitVideo": "images frame_rate width height multiple length audio video_vae fit",
     "LTX2ExtendClip": "images frame_rate frames_before frames_after audio",
     "LTX2InpaintFill": "images mask grow",
-    "LTX2EnhancePrompt": "text_encoder prompt seed max_tokens image system_prompt",
+    "LTX2EnhancePrompt": "text_encoder prompt seed max_tokens image system_prompt enabled settings temperature top_k "
+    "top_p min_p repetition_penalty",
+    "LTX2PromptWriterLoader": "writer device",
     "LTX2SaveContext": "context filename_prefix",
     "LTX2LoadContext": "file",
     "LTX2SegmentPrompts": "text_encoder prompts",

@@ -123,6 +123,38 @@ def test_where_a_picture_goes(tiny: Setup, index: int, as_keyframe: bool, frame:
         assert (item.frame_idx, tuple(item.keyframes.shape)) == (frame, (1, 128, 1, 2, 2))
 
 
+@pytest.mark.parametrize(
+    ("index", "count", "seconds"), [(-1, 1, (-1, 0)), (-5, 1, (-5, -4)), (-8, 8, (-8, 0)), (-24, 16, (-24, -8))]
+)
+def test_before_start_is_before_the_clip_and_takes_no_frame_of_it(
+    tiny: Setup, index: int, count: int, seconds: tuple[int, int]
+) -> None:
+    film = picture(3, count=count)
+    [item] = tiny.guide(film, frame_index=index, before_start=True).video
+    pixels = VideoPixelShape(batch=1, frames=FRAMES, height=HEIGHT, width=WIDTH, fps=FPS)
+    tools = VideoLatentTools(VideoLatentShape.from_pixel_shape(pixels), fps=FPS)
+    state = item.apply_to(tools.create_initial_state("cpu", torch.float32), tools)
+    times = state.positions[0, 0, 12:]
+    assert (times.min() * FPS, times.max() * FPS) == pytest.approx(seconds, abs=1e-5)
+    assert torch.equal(state.positions[:, :, :12], tools.target_positions())
+    assert bool((state.denoise_mask[:, :12] == 1).all()), "the clip's own frames are all made"
+    [last] = tiny.guide(film[:1], frame_index=-1, before_start=False).video
+    assert last.frame_idx == FRAMES - 1
+    [same] = tiny.guide(film[:1], frame_index=5, before_start=True).video
+    assert same.frame_idx == 5
+
+
+def test_a_picture_before_the_clip_acts_and_does_not_claim_the_last_frame(tiny: Setup) -> None:
+    last = tiny.guide(picture(1), frame_index=-1)
+    both = tiny.guide(picture(2), frame_index=-1, before_start=True, guides=last)
+    assert [item.frame_idx for item in both.video] == [16, -1]
+    one, two = (tiny.sample(guides=guides)[0]["samples"] for guides in (last, both))
+    assert one.shape == two.shape and (one - two).abs().mean() > 1e-4
+    windows = tiny.run("LTX2ContextWindows", window_length=9, overlap=8)[0]
+    apart = [tiny.sample(guides=guides, windows=windows)[0]["samples"] for guides in (last, both)]
+    assert (apart[0][:, :, 2:] - apart[1][:, :, 2:]).abs().mean() > 1e-4
+
+
 @pytest.mark.parametrize(("height", "width"), [(90, 200), (64, 64), (1, 1), (33, 500), (301, 31)])
 def test_a_picture_of_any_size_is_the_references(tiny: Setup, height: int, width: int) -> None:
     image = picture(1, height, width)
@@ -185,6 +217,8 @@ def test_a_piece_of_film_may_stand_later(tiny: Setup) -> None:
         ({"image": torch.rand(9, 8, 8, 3), "frame_index": 3}, ["is 9", "8 or 16"]),
         ({"image": torch.rand(8, 8, 8, 3), "frame_index": 3}, ["8 pictures", "frame 3", "1 or 9", "Image From Batch"]),
         ({"image": torch.rand(16, 8, 8, 3), "frame_index": 9}, ["16 pictures from frame 9", "17 frames"]),
+        ({"image": torch.rand(8, 8, 8, 3), "frame_index": -4, "before_start": True}, ["reaches into", "-8 or less"]),
+        ({"image": torch.rand(9, 8, 8, 3), "frame_index": -9, "before_start": True}, ["is 9", "8 or 16"]),
         ({"image": torch.rand(1, 8, 8, 2)}, ["image needs pictures", "(1, 8, 8, 2)"]),
         ({"image": torch.rand(0, 8, 8, 3)}, ["image needs pictures"]),
         ({"video_latent": {"samples": torch.zeros(1, 8, 17, 16), "type": "audio"}}, ["video latent"]),
@@ -304,8 +338,36 @@ def test_a_white_mask_is_the_strength(tiny: Setup) -> None:
 
 
 @pytest.mark.parametrize(
+    ("index", "count", "used", "latents"),
+    [(-1, 1, 1, 1), (-1, 5, 1, 1), (-8, 9, 8, 1), (-16, 40, 32, 4), (9, 20, 8, 1), (1, 40, 16, 2), (16, 3, 1, 1)],
+)
+def test_a_reference_may_start_before_the_clip_or_inside_it(
+    tiny: Setup, index: int, count: int, used: int, latents: int
+) -> None:
+    model, film = tiny.lora(IC_LORA), picture(4, HEIGHT, WIDTH, count=count)
+    [item] = tiny.reference(film, model=model, frame_index=index).video
+    assert (item.frame_idx, item.num_pixel_frames, item.downscale_factor) == (index, used, 2)
+    assert tuple(item.latent.shape) == (1, 128, latents, 1, 1)
+    if used > 1:
+        [whole] = tiny.reference(torch.cat([film[:1], film]), model=model, video_latent=longer(tiny)).video
+        torch.testing.assert_close(item.latent, whole.latent[:, :, 1 : 1 + latents])
+    mask = torch.ones(count, 4, 4)
+    mask[0] = 0.0
+    [masked] = tiny.reference(film, model=model, frame_index=index, attention_mask=mask).video
+    first = 0.0 if used == 1 else 7 / 8
+    assert masked.attention_mask.flatten().tolist() == pytest.approx([first] + [1.0] * (latents - 1))
+    tiny.sample(model=model, guides=tiny.reference(film, model=model, frame_index=index))
+
+
+def longer(tiny: Setup) -> dict[str, Any]:
+    return tiny.run("LTX2EmptyLatents", width=WIDTH, height=HEIGHT, length=41, frame_rate=FPS)[0]
+
+
+@pytest.mark.parametrize(
     ("inputs", "words"),
     [
+        ({"frame_index": 17}, ["frame_index is 17", "17 frames", "negative number"]),
+        ({"frame_index": 3}, ["frame_index is 3", "8k + 1", "1 or 9"]),
         ({"attention_mask": torch.ones(5, 4, 4)}, ["5 frames", "9. Give it 1 frame or 9"]),
         ({"attention_mask": torch.ones(4)}, ["attention_mask needs a mask"]),
         ({"attention_strength": -0.1}, ["attention_strength", "0.0 and 1.0"]),

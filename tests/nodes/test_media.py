@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,6 +15,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ltx_core_impl.media import probe_video, read_audio, read_frames, write_video
 from ltx_core_impl.types import Audio
@@ -383,6 +385,47 @@ def test_an_unfinished_or_empty_prompt_is_an_error(run: Run, models: SimpleNames
         run("LTX2EnhancePrompt", text_encoder=models.encoder, prompt="  ")
     with pytest.raises(ValueError, match="Load Text Encoder"):
         run("LTX2EnhancePrompt", text_encoder=None, prompt="a circle")
+
+
+def test_the_enhancer_can_be_switched_off_and_shows_its_text(nodes: dict[str, Any], models: SimpleNamespace) -> None:
+    node = nodes["LTX2EnhancePrompt"]
+    off = node.execute(text_encoder=models.encoder, prompt="a circle", seed=1, max_tokens=1, enabled=False)
+    assert off.args == ("a circle",) and off.ui.as_dict() == {"text": ("a circle",)}
+
+
+def test_enhancer_settings_act(run: Run, models: SimpleNamespace) -> None:
+    def written(**settings: Any) -> str:
+        for seed in range(40):
+            with suppress(RuntimeError):
+                inputs = {"text_encoder": models.encoder, "prompt": "a circle", "seed": seed, "max_tokens": 120}
+                return run("LTX2EnhancePrompt", **inputs, **settings)[0]
+        pytest.fail("no seed gave an answer")
+
+    assert written() == written(settings="custom", temperature=0.7, top_k=50) != written(temperature=1.8, top_k=0)
+    with pytest.raises(ValueError, match="settings is 'other'"):
+        written(settings="other")
+    with pytest.raises(ValueError, match="repetition_penalty"):
+        written(repetition_penalty=0.5)
+
+
+def test_a_prompt_writer_is_judged_when_it_is_queued_and_encodes_nothing(
+    nodes: dict[str, Any], run: Run, pack: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import folder_paths
+
+    place = tmp_path / "e2b"
+    place.mkdir()
+    save_file({"model.embed_tokens.weight": torch.zeros(4, 4)}, place / "gemma4_e2b.safetensors")
+    (place / "config.json").write_text('{"model_type": "gemma4_text", "eos_token_id": 1}')
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "text_encoders", ([str(tmp_path)], {".safetensors"}))
+    folder_paths.filename_list_cache.clear()
+    with pytest.raises(ValueError, match=r"transformers 5\.8 or newer|chat_template\.jinja is missing"):
+        nodes["LTX2PromptWriterLoader"].validate_inputs(writer="e2b", device="default")
+    [writer] = run("LTX2PromptWriterLoader", writer="e2b", device="default")
+    with pytest.raises(ValueError, match=r"needs 'LTX-2 Load Text Encoder'; it got the prompt writer e2b"):
+        run("LTX2TextEncode", text_encoder=writer, prompt="a circle")
+    with pytest.raises(ValueError, match=r"transformers 5\.8 or newer|chat_template\.jinja is missing"):
+        run("LTX2EnhancePrompt", text_encoder=writer, prompt="a circle")
 
 
 def test_the_enhanced_prompt_is_what_the_library_writes(run: Run, models: SimpleNamespace) -> None:

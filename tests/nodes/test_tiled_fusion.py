@@ -180,6 +180,8 @@ def test_a_windowed_reference_needs_the_same_windows(run: Run) -> None:
         sample(run, video_latent=latent, guides=guides)
     with pytest.raises(ValueError, match="images give 33 frames for a clip of 41"):
         reference(run, film(33, 96, 128), latent, tile_frames=17)
+    with pytest.raises(ValueError, match="tile_frames is 17 and frame_index is 9: windows in time"):
+        reference(run, film(41, 96, 128), latent, tile_frames=17, frame_index=9)
     with pytest.raises(ValueError, match="look at their whole reference"):
         reference(run, film(41, 96, 128), latent, tile_frames=17, attention_strength=0.5)
 

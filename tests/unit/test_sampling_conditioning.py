@@ -58,6 +58,8 @@ def approx(spans: list[list[float]]) -> list:
         (8, 1, 1, [[0.32, 0.36]]),
         (40, 1, 1, [[1.6, 1.64]]),
         (-8, 1, 1, [[-0.32, -0.28]]),
+        (-1, 1, 1, [[-0.04, 0]]),
+        (-16, 2, 16, [[-0.64, -0.32], [-0.32, 0]]),
         (0, 2, 9, [[0, 0.04], [0.04, 0.36]]),
         (8, 2, 9, [[0.32, 0.64], [0.64, 0.96]]),
     ],
@@ -65,6 +67,28 @@ def approx(spans: list[list[float]]) -> list:
 def test_keyframe_times(frame_idx: int, frames: int, pixel_frames: int, expected: list) -> None:
     item = VideoConditionByKeyframeIndex(content(frames), frame_idx, strength=1.0, num_pixel_frames=pixel_frames)
     assert times(item) == approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("frame_idx", "frames", "pixel_frames", "expected"),
+    [
+        (-1, 1, 1, [[-0.04, 0]]),
+        (-8, 1, 8, [[-0.32, 0]]),
+        (9, 1, 8, [[0.36, 0.68]]),
+        (16, 1, 1, [[0.64, 0.68]]),
+    ],
+)
+def test_references_that_do_not_start_with_the_clip(
+    frame_idx: int, frames: int, pixel_frames: int, expected: list
+) -> None:
+    """A still at -1 ends where the first frame starts (spec 08 §5.8); the factor acts on the picture alone."""
+    item = VideoConditionByReferenceLatent(content(frames), 2, frame_idx=frame_idx, num_pixel_frames=pixel_frames)
+    assert times(item) == approx(expected)
+    plain = VideoConditionByReferenceLatent(content(frames), 2).apply_to(start(), TOOLS)
+    moved = item.apply_to(start(), TOOLS)
+    assert torch.equal(moved.positions[:, 1:], plain.positions[:, 1:])
+    with pytest.raises(ValueError, match="2 times sparser in time starts with the clip"):
+        replace(item, temporal_scale_factor=2).apply_to(start(), TOOLS)
 
 
 @pytest.mark.parametrize(

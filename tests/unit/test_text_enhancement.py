@@ -223,3 +223,40 @@ def test_callback_counts_tokens_and_may_interrupt(encoder: GemmaTextEncoder) -> 
 )
 def test_cleaning(raw: str, clean: str) -> None:
     assert clean_response(raw) == clean
+
+
+def test_published_settings_are_those_of_the_graphs() -> None:
+    """The table of spec 08 §1.4."""
+    found = {
+        name: (tokens, s.temperature, s.top_k, s.top_p, s.min_p, s.repetition_penalty)
+        for name, (tokens, s) in enhancement.PUBLISHED_SETTINGS.items()
+    }
+    assert found == {
+        "LTX-2.5 HDR graphs, text": (600, 0.01, 0, 1.0, 0.0, 1.15),
+        "LTX-2.5 HDR graphs, image": (512, 0.7, 64, 0.95, 0.05, 1.05),
+        "LTX-2.5 templates": (600, 0.7, 64, 0.95, 0.05, 1.15),
+    }
+
+
+def test_sampling_settings_reach_transformers(encoder: GemmaTextEncoder, peer) -> None:
+    """A seed and settings give what transformers gives for them; those left out are the reference's."""
+    asked = request(encoder, "a red circle moves", "expand this", None)
+    ids = asked["ids"]
+
+    def written(sampling: generation.Sampling | None) -> list[int]:
+        options = {"max_new_tokens": 12, "stop_ids": {511}, "seed": 7}
+        return generate(encoder.gemma.writer, **asked, **options, sampling=sampling)[0]
+
+    chosen = {"temperature": 1.9, "top_k": 0, "top_p": 0.9, "min_p": 0.02, "repetition_penalty": 1.5}
+    with torch.no_grad(), generation._seeded(7, ids.device):
+        answer = peer.generate(
+            input_ids=ids[None],
+            attention_mask=torch.ones_like(ids)[None],
+            do_sample=True,
+            max_new_tokens=12,
+            eos_token_id=511,
+            pad_token_id=0,
+            **chosen,
+        )
+    assert written(generation.Sampling(**chosen)) == [token for token in answer[0, len(ids) :].tolist() if token != 511]
+    assert written(None) == written(generation.Sampling()) != written(generation.Sampling(**chosen))

@@ -17,7 +17,12 @@ from tools.transformers_versions import VERSIONS
 
 REPO = Path(__file__).resolve().parents[2]
 FOLDER = os.environ.get("LTX2_TRANSFORMERS_VENVS")
-CASES = ("tests/golden_cases/test_text.py", "tests/unit/test_text_gemma.py", "tests/unit/test_text_enhancement.py")
+CASES = (
+    "tests/golden_cases/test_text.py",
+    "tests/unit/test_text_gemma.py",
+    "tests/unit/test_text_enhancement.py",
+    "tests/unit/test_text_writer.py",
+)
 
 
 @pytest.mark.skipif(

@@ -12,6 +12,7 @@ from ...kernels.shared_input import SharedInput
 from .attention_functions import AttentionFunction, attend, attention_function
 from .rope import RopeTable, RopeType, apply_rotary_emb
 from .rows import put_rows, take_rows
+from .text_reading import TextReading, attend_texts
 
 
 class Attention(nn.Module):
@@ -73,6 +74,7 @@ class Attention(nn.Module):
         context_rope: RopeTable | None = None,
         keys_values: tuple[torch.Tensor, torch.Tensor] | None = None,
         kept_rows: Sequence[int] | None = None,
+        reading: TextReading | None = None,
     ) -> torch.Tensor:
         """Attends from ``x``.
 
@@ -85,6 +87,7 @@ class Attention(nn.Module):
             keys_values: result of :meth:`keys_values`, when the caller kept it; ``context`` is then not read.
             kept_rows: for self-attention, the batch rows that attend. In the others each token's own value stands in
                 for the attention result, and neither their queries, keys nor scores are computed. ``None``: all rows.
+            reading: for a cross-attention, the rows of the context that each token attends to; ``None``: its own row.
 
         Returns:
             ``(B, Tq, query_dim)``.
@@ -94,7 +97,11 @@ class Attention(nn.Module):
             out = self._self_attention(shared, mask, rope, kept_rows)
         else:
             k, v = self.keys_values(context, context_rope) if keys_values is None else keys_values
-            out = self.attend(self._queries(shared, rope), k, v, mask, self.attention_function)
+            q = self._queries(shared, rope)
+            if reading is None:
+                out = self.attend(q, k, v, mask, self.attention_function)
+            else:
+                out = attend_texts(q, k, v, reading, self.attention_function)
         out = out.transpose(1, 2)
         if self.to_gate_logits is not None:
             logits = shared.through(self.to_gate_logits)

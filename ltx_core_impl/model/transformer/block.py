@@ -129,7 +129,8 @@ class TransformerBlock(nn.Module):
         modulated = inputs.prompt is not None
         h = modulation.norm(x, SCALE_TEXT, SHIFT_TEXT, self.norm_eps) if modulated else self._norm(x)
         keys_values = self._text_keys_values(prefix, inputs)
-        h = getattr(self, f"{prefix}attn2")(h, mask=inputs.text_bias, keys_values=keys_values)
+        attention = getattr(self, f"{prefix}attn2")
+        h = attention(h, mask=inputs.text_bias, keys_values=keys_values, reading=inputs.text_reading)
         return torch.addcmul(x, h, modulation.gate(GATE_TEXT)) if modulated else x + h
 
     def _text_keys_values(self, prefix: str, inputs: StreamInputs) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,12 +19,14 @@ def check_modality(name: str, modality: Modality, stream: StreamOptions) -> None
 
     context_width = stream.caption_channels or stream.context_dim
     context = modality.context
-    if context.ndim != 3 or context.shape[0] not in (1, batch) or context.shape[-1] != context_width:
+    rows = (1, batch) if modality.text_reading is None else (_checked_texts(name, modality),)
+    if context.ndim != 3 or context.shape[0] not in rows or context.shape[-1] != context_width:
         _fail(
             name,
             "context",
             context,
-            f"({batch}, S, {context_width}); the text encoder has to be of the same model version as the transformer",
+            f"({rows[-1]}, S, {context_width}); the text encoder has to be of the same model version as the "
+            "transformer",
         )
     if modality.sigma.numel() != 1 and modality.sigma.shape != (batch,):
         _fail(name, "sigma", modality.sigma, f"({batch},), one noise level for every batch row")
@@ -43,6 +45,21 @@ def check_modality(name: str, modality: Modality, stream: StreamOptions) -> None
     keyframes = modality.keyframes_mask
     if keyframes is not None and (keyframes.ndim != 3 or keyframes.shape[1:] != (tokens, 1)):
         _fail(name, "keyframes_mask", keyframes, f"({batch}, {tokens}, 1)")
+
+
+def _checked_texts(name: str, modality: Modality) -> int:
+    """How many texts the tokens read."""
+    batch, tokens, _ = modality.latent.shape
+    reading = modality.text_reading
+    if modality.context_mask is not None:
+        raise ValueError(f"{name} has a context_mask and a text_reading; give one of them.")
+    stops = [[0, *(run.stop for run in runs)] for runs in reading.rows]
+    if len(stops) != batch or any(row[-1] != tokens or row != sorted(set(row)) for row in stops):
+        raise ValueError(
+            f"{name}.text_reading has runs that stop at {[row[1:] for row in stops]}; the model needs them ascending "
+            f"up to {tokens} for each of {batch} batch rows."
+        )
+    return len(reading.first_readers())
 
 
 def _fail(name: str, field: str, got: torch.Tensor, needed: str) -> None:

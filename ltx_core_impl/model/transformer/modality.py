@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .text_reading import TextReading
+
 
 @dataclass(frozen=True)
 class TokenGroups:
@@ -48,6 +50,8 @@ class Modality:
         attention_mask: ``None`` or ``(B, T, T)`` self-attention strengths in [0, 1].
         keyframes_mask: ``None`` or ``(B, T, 1)``; positive entries mark tokens of a single pixel frame (LTX-2.5 video).
         timestep_groups: which tokens have equal ``timesteps``; ``None`` makes the model find out in every pass.
+        text_reading: which rows of ``context`` each token reads, where it is not the row of the same number; then
+            ``context`` has one row for each text, and there is no ``context_mask``.
     """
 
     latent: torch.Tensor
@@ -60,3 +64,4 @@ class Modality:
     attention_mask: torch.Tensor | None = None
     keyframes_mask: torch.Tensor | None = None
     timestep_groups: TokenGroups | None = None
+    text_reading: TextReading | None = None

@@ -16,6 +16,7 @@ from .options import StreamOptions, TransformerOptions
 from .rope import RopeTable, precompute_rope
 from .rows import share_rows, take_rows
 from .tensor_cache import TensorCache
+from .text_reading import TextReading
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class StreamInputs:
         enabled: whether the blocks update the stream.
         modulation: ``(·, 6 or 9, D)`` block modulation.
         embedded: ``(·, 2, D)`` modulation of the output head.
-        context: ``(B or 1, S, D)`` text.
+        context: ``(B or 1, S, D)`` text; one row for each text where there is a ``text_reading``.
         prompt: ``(·, 2, D)`` modulation of the text, ``None`` when the model has none.
         text_bias: additive text mask.
         self_bias: additive self-attention mask.
@@ -43,6 +44,7 @@ class StreamInputs:
         cross: ``None`` when the other stream is absent.
         text_cache: text keys and values kept between passes, ``None`` when they are not kept.
         rows: base row of each batch row, ``None`` before any fork.
+        text_reading: which texts each token reads; ``None``: all tokens of a row the row's own.
     """
 
     enabled: bool
@@ -56,6 +58,7 @@ class StreamInputs:
     cross: CrossInputs | None
     text_cache: dict[Hashable, tuple[torch.Tensor, torch.Tensor]] | None = None
     rows: Rows | None = None
+    text_reading: TextReading | None = None
 
     def take(self, rows: Rows) -> StreamInputs:
         """The inputs of batch rows ``rows``."""
@@ -66,18 +69,21 @@ class StreamInputs:
         cross = self.cross and CrossInputs(
             self.cross.scale_shift.take(rows), self.cross.gate.take(rows), self.cross.rope.take(rows)
         )
-        context = take_rows(self.context, rows)
+        reading = self.text_reading
+        text_rows = rows if reading is None else None  # forks read the texts that are there
+        context = take_rows(self.context, text_rows)
         return replace(
             self,
             modulation=self.modulation.take(rows),
             embedded=self.embedded.take(rows),
             context=context,
-            prompt=None if self.prompt is None else self.prompt.take(rows),
+            prompt=None if self.prompt is None else self.prompt.take(text_rows),
             text_bias=optional(self.text_bias),
             self_bias=optional(self.self_bias),
             rope=self.rope.take(rows),
             cross=cross,
             rows=None if context is self.context else rows,
+            text_reading=None if reading is None else reading.take(rows),
         )
 
 
@@ -141,6 +147,7 @@ def prepare_stream(
         rope=_own_rope(modality, stream, options, rope_cache),
         cross=None if other is None else _cross_inputs(modules, modality, other, timesteps, options, rope_cache),
         text_cache=kept,
+        text_reading=modality.text_reading,
     )
 
 
@@ -163,7 +170,8 @@ def _prompt_modulation(
     if modules.prompt_adaln is None:  # the learned tables of the blocks alone modulate the text
         return Modulation(modality.latent.new_zeros(1, 2, stream.dim))
     sigma = modality.sigma.reshape(-1).float() * options.timestep_scale
-    return Modulation(modules.prompt_adaln(sigma, modality.latent.dtype)[0])
+    modulation = Modulation(modules.prompt_adaln(sigma, modality.latent.dtype)[0])
+    return modulation if modality.text_reading is None else modulation.take(modality.text_reading.first_readers())
 
 
 def _cross_inputs(

@@ -21,8 +21,10 @@ from .encoder import (
 from .enhancement import PromptEnhancementError, clean_response, enhance_prompt
 from .feature_extractor import FeatureExtractorV1, FeatureExtractorV2
 from .files import GemmaFiles, open_gemma
+from .generation import Sampling
 from .loading import Gemma, load_gemma
 from .tokenizer import LTXVGemmaTokenizer
+from .writer import PromptWriter, load_writer, open_writer
 
 __all__ = [
     "AVGemmaEncoderOutput",
@@ -39,6 +41,8 @@ __all__ = [
     "GemmaTextEncoder",
     "LTXVGemmaTokenizer",
     "PromptEnhancementError",
+    "PromptWriter",
+    "Sampling",
     "TextEncoderFileError",
     "TextEncoderMismatchError",
     "UnknownTextProjectionError",
@@ -52,6 +56,8 @@ __all__ = [
     "enhance_prompt",
     "load_gemma",
     "load_text_encoder",
+    "load_writer",
     "match_loras",
     "open_gemma",
+    "open_writer",
 ]

@@ -1,4 +1,4 @@
-"""Rewriting a short prompt into a detailed one with Gemma 3 (spec 05 §12)."""
+"""Rewriting a short prompt into a detailed one with Gemma 3, or with a Gemma 4 that writes (spec 05 §12, §15.5)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import torch
 from torch import Tensor
 
 from .encoder import GemmaTextEncoder
-from .generation import generate
+from .generation import Sampling, generate
 from .images import image_pixels
-from .system_prompts import IMAGE_TO_VIDEO, TEXT_TO_VIDEO
+from .system_prompts import GEMMA4_TEXT_TO_VIDEO, IMAGE_TO_VIDEO, TEXT_TO_VIDEO
+from .writer import PromptWriter
 
 DEFAULT_SEED = 42
 MAX_NEW_TOKENS = 512
+PUBLISHED_SETTINGS = {
+    "LTX-2.5 HDR graphs, text": (600, Sampling(temperature=0.01, top_k=0, repetition_penalty=1.15)),
+    "LTX-2.5 HDR graphs, image": (512, Sampling(0.7, top_k=64, top_p=0.95, min_p=0.05, repetition_penalty=1.05)),
+    "LTX-2.5 templates": (600, Sampling(0.7, top_k=64, top_p=0.95, min_p=0.05, repetition_penalty=1.15)),
+}
+"""Longest answer in tokens, and sampling, in the published LTX-2.5 graphs (spec 08 §1.4)."""
 
 _TURN_START, _TURN_END = "<start_of_turn>", "<end_of_turn>"
 _IMAGE_START, _IMAGE_END, _IMAGE_TOKEN = "<start_of_image>", "<end_of_image>", "<image_soft_token>"
@@ -25,13 +32,14 @@ class PromptEnhancementError(RuntimeError):
 
 
 def enhance_prompt(
-    encoder: GemmaTextEncoder,
+    encoder: GemmaTextEncoder | PromptWriter,
     prompt: str,
     *,
     image: Tensor | None = None,
     system_prompt: str | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
     seed: int = DEFAULT_SEED,
+    sampling: Sampling | None = None,
     callback: Callable[[int], None] | None = None,
 ) -> str:
     """Expand a prompt, from its text or from its text and the first frame.
@@ -39,6 +47,7 @@ def enhance_prompt(
     Args:
         image: ``(H, W, 3)``, uint8 or float in [0, 1]; the encoder must have been loaded with its vision tower.
         system_prompt: instructions instead of the built-in ones.
+        sampling: how tokens are chosen; ``None`` for temperature 0.7 among the 50 likeliest.
         callback: called after each generated token with the number so far; may raise to stop.
 
     Raises:
@@ -46,21 +55,31 @@ def enhance_prompt(
         PromptEnhancementError: the encoder cannot write, has no vision tower for ``image``, or its answer was empty
             or not finished within ``max_new_tokens``.
     """
+    writes_alone = isinstance(encoder, PromptWriter)
     if system_prompt is None:
-        system_prompt = TEXT_TO_VIDEO if image is None else IMAGE_TO_VIDEO
+        from_text = GEMMA4_TEXT_TO_VIDEO if writes_alone else TEXT_TO_VIDEO
+        system_prompt = from_text if image is None else IMAGE_TO_VIDEO
     if not prompt.strip() or not system_prompt.strip() or max_new_tokens < 1:
         raise ValueError(
             f"Enhancing needs a prompt, a system prompt and room for an answer; got a prompt of {len(prompt)} and a "
             f"system prompt of {len(system_prompt)} characters and max_new_tokens {max_new_tokens}."
         )
-    _check_can_write(encoder, image)
     tokenizer = encoder.tokenizer
+    if writes_alone:
+        _check_text_alone(image)
+        writer, stop_ids = encoder.writer, encoder.stop_ids
+        asked = encoder.request(prompt, system_prompt)
+    else:
+        _check_can_write(encoder, image)
+        writer, stop_ids = encoder.gemma.writer, {tokenizer.eos_id, tokenizer.token_id(_TURN_END)}
+        asked = request(encoder, prompt, system_prompt, image)
     answer, finished = generate(
-        encoder.gemma.writer,
-        **request(encoder, prompt, system_prompt, image),
+        writer,
+        **asked,
         max_new_tokens=max_new_tokens,
-        stop_ids={tokenizer.eos_id, tokenizer.token_id(_TURN_END)},
+        stop_ids=stop_ids,
         seed=seed,
+        sampling=sampling,
         callback=callback,
     )
     text = clean_response(tokenizer.decode(answer)).strip()
@@ -99,11 +118,19 @@ def clean_response(text: str) -> str:
     return text[first:]
 
 
+def _check_text_alone(image: Tensor | None) -> None:
+    if image is not None:
+        raise PromptEnhancementError(
+            "Gemma 4 writes from the text alone here; its vision tower is not read. Disconnect the image, or let a "
+            "Gemma 3 12B with vision write."
+        )
+
+
 def _check_can_write(encoder: GemmaTextEncoder, image: Tensor | None) -> None:
     if encoder.gemma.config.is_gemma4:
         raise PromptEnhancementError(
             "The text encoder of LTX-2.5 was trained to encode and cannot write text. Load a Gemma 3 12B text encoder "
-            "for enhancing, or use the prompt as it is."
+            "for enhancing, a Gemma 4 E2B with 'LTX-2 Load Prompt Writer', or use the prompt as it is."
         )
     if image is not None and encoder.gemma.vision_tower is None:
         raise PromptEnhancementError(

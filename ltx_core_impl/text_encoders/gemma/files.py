@@ -45,6 +45,8 @@ _PREFIXES = (
     ("model.layers.", "language_model.layers."),
     ("model.embed_tokens.", "language_model.embed_tokens."),
     ("model.norm.", "language_model.norm."),
+    ("model.embed_tokens_per_layer.", "language_model.embed_tokens_per_layer."),
+    ("model.per_layer_", "language_model.per_layer_"),
 )
 _SCALE_SPELLINGS = ((".scale_weight", ".weight_scale"), (".weight_scale_inv", ".weight_scale"))
 _BESIDE = {"weight", "bias", "weight_scale", "input_scale", "scale_input", "comfy_quant"}
@@ -83,8 +85,8 @@ class TokenizerFiles:
 
 
 @dataclass(frozen=True)
-class GemmaFiles:
-    """A text encoder judged from its headers: architecture, tensors by canonical name, tokenizer location.
+class GemmaTensors:
+    """What the headers of a Gemma tell: tensors by canonical name, tokenizer location.
 
     Canonical names start with ``language_model.``, ``vision_tower.``, ``multi_modal_projector.`` or
     ``text_embedding_projection.``; quantised layers carry ``weight_scale`` (and ``weight_scale_2``) beside ``weight``,
@@ -92,16 +94,10 @@ class GemmaFiles:
     """
 
     path: Path
-    config: GemmaConfig
     tensors: Mapping[str, StoredTensor]
     raw: Mapping[str, StoredTensor]
     metadata: Mapping[str, str]
     quantization: Mapping[str, ComfyQuant]
-
-    @property
-    def has_vision(self) -> bool:
-        """Whether prompts can be enhanced from an image."""
-        return self.config.vision is not None
 
     def logical_shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor once it is unpacked."""
@@ -130,17 +126,29 @@ class GemmaFiles:
             f"tokenizer.model in {folder} was found; put the tokenizer files of the Gemma 3 repository there."
         )
 
-    def image_processor(self) -> dict:
-        """preprocessor_config.json of a folder; empty where there is none, as for single files."""
-        found = _first(self.path, "preprocessor_config.json") if self.path.is_dir() else None
-        return {} if found is None else read_json(found)
-
     def _asset(self, name: str) -> dict:
         if f"hf_asset__{name}" in self.raw:
             return parse_json(self.raw[f"hf_asset__{name}"].read_bytes(), f"{name} inside {self.path}")
         if name in self.metadata:
             return parse_json(self.metadata[name], f"{name} in the metadata of {self.path}")
         raise TextEncoderFileError(f"{self.path}: the side file {name} is missing inside it. Download the file again.")
+
+
+@dataclass(frozen=True)
+class GemmaFiles(GemmaTensors):
+    """A text encoder judged from its headers: with its architecture."""
+
+    config: GemmaConfig
+
+    @property
+    def has_vision(self) -> bool:
+        """Whether prompts can be enhanced from an image."""
+        return self.config.vision is not None
+
+    def image_processor(self) -> dict:
+        """preprocessor_config.json of a folder; empty where there is none, as for single files."""
+        found = _first(self.path, "preprocessor_config.json") if self.path.is_dir() else None
+        return {} if found is None else read_json(found)
 
 
 def open_gemma(path: str | Path) -> GemmaFiles:
@@ -152,23 +160,8 @@ def open_gemma(path: str | Path) -> GemmaFiles:
     Raises:
         TextEncoderFileError: nothing usable there, or transformers is too old for it; the message says what to do.
     """
-    path = Path(path)
-    if not path.exists():
-        raise TextEncoderFileError(f"{path}: no such file or folder.")
-    if path.is_file() and _SHARD.search(path.name):
-        path = path.parent
-    headers = _folder_headers(path) if path.is_dir() else [read_header(path)]
-    raw = {
-        key: StoredTensor(header, key, entry.dtype, entry.shape)
-        for header in headers
-        for key, entry in header.tensors.items()
-    }
-    metadata = {key: value for header in headers for key, value in header.metadata.items()}
-    _refuse_other_kinds(path, raw)
-    tensors = canonical_tensors(raw)
-    quantization = _quantization(path, raw, metadata)
-    _check_formats(path, tensors, quantization)
-    _refuse_unread_companions(path, raw, tensors)
+    opened = open_tensors(path)
+    path, metadata, tensors = opened.path, opened.metadata, opened.tensors
     hf_config: dict = {}
     source = f"{path}: gemma_config"
     if "gemma_config" in metadata:
@@ -187,7 +180,33 @@ def open_gemma(path: str | Path) -> GemmaFiles:
     except TextEncoderFileError as error:
         raise TextEncoderFileError(f"{path}: {error}") from error
     check_transformers(config)
-    return GemmaFiles(path=path, config=config, tensors=tensors, raw=raw, metadata=metadata, quantization=quantization)
+    return GemmaFiles(**vars(opened), config=config)
+
+
+def open_tensors(path: str | Path) -> GemmaTensors:
+    """Read the headers of a Gemma, whatever its architecture; no weights are read.
+
+    Raises:
+        TextEncoderFileError: nothing usable there; the message says what to do.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise TextEncoderFileError(f"{path}: no such file or folder.")
+    if path.is_file() and _SHARD.search(path.name):
+        path = path.parent
+    headers = _folder_headers(path) if path.is_dir() else [read_header(path)]
+    raw = {
+        key: StoredTensor(header, key, entry.dtype, entry.shape)
+        for header in headers
+        for key, entry in header.tensors.items()
+    }
+    metadata = {key: value for header in headers for key, value in header.metadata.items()}
+    _refuse_other_kinds(path, raw)
+    tensors = canonical_tensors(raw)
+    quantization = _quantization(path, raw, metadata)
+    _check_formats(path, tensors, quantization)
+    _refuse_unread_companions(path, raw, tensors)
+    return GemmaTensors(path=path, tensors=tensors, raw=raw, metadata=metadata, quantization=quantization)
 
 
 def _refuse_other_kinds(path: Path, raw: Mapping[str, StoredTensor]) -> None:
@@ -235,6 +254,9 @@ def _folder_headers(root: Path) -> list[Header]:
     else:
         first = _first(root, "model*.safetensors")
         paths = tuple(sorted(first.parent.glob("model*.safetensors"))) if first is not None else ()
+        paths = paths or tuple(root.glob("*.safetensors"))[:2]
+        if first is None and len(paths) > 1:
+            raise TextEncoderFileError(f"{root}: several weight files and none is named model*.safetensors. Keep one.")
     if not paths:
         raise TextEncoderFileError(f"{root}: no model*.safetensors in this folder; it needs the Gemma weights.")
     return [read_header(path) for path in paths]

@@ -1,10 +1,11 @@
-"""Sampling text from Gemma 3 with transformers' ``generate`` (spec 05 §12.4)."""
+"""Sampling text from Gemma with transformers' ``generate`` (spec 05 §12.4, 08 §1.4)."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +13,38 @@ from torch import Tensor, nn
 
 TEMPERATURE = 0.7
 TOP_K = 50
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Attributes:
+        temperature: divides the scores; near 0 the likeliest token wins.
+        top_k: only so many of the likeliest tokens; 0 for all.
+        top_p: only the likeliest tokens that together have this probability, in (0, 1].
+        min_p: only tokens at least so likely relative to the likeliest, in [0, 1].
+        repetition_penalty: divides the scores of tokens that were there already; 1 for none.
+    """
+
+    temperature: float = TEMPERATURE
+    top_k: int = TOP_K
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (
+            0 < self.temperature
+            and self.top_k >= 0
+            and 0 < self.top_p <= 1
+            and 0 <= self.min_p <= 1
+            and 0 < self.repetition_penalty
+        ):
+            raise ValueError(
+                "Sampling needs a temperature and a repetition penalty above 0, top_k from 0 on, top_p above 0 up to 1 "
+                f"and min_p from 0 to 1; got {self}."
+            )
 
 
 @torch.no_grad()
@@ -24,9 +57,10 @@ def generate(
     seed: int,
     pixels: Tensor | None = None,
     image_tokens: Tensor | None = None,
+    sampling: Sampling | None = None,
     callback: Callable[[int], None] | None = None,
 ) -> tuple[list[int], bool]:
-    """Sample a continuation at temperature 0.7 from the 50 most likely tokens.
+    """Sample a continuation; by default at temperature 0.7 from the 50 most likely tokens.
 
     Args:
         writer: a model of transformers that can generate.
@@ -35,6 +69,7 @@ def generate(
         seed: of the sampling; the global random state is as before afterwards.
         pixels: ``(1, 3, S, S)`` in [-1, 1], one image.
         image_tokens: ``(T,)`` bool, the places of that image, which see each other in both directions.
+        sampling: other settings.
         callback: called after each token with the number of tokens so far; may raise to stop.
 
     Returns:
@@ -44,11 +79,14 @@ def generate(
 
     # Not the settings of a file: the reference builds its model from a config and has transformers' defaults.
     settings = copy.deepcopy(writer.generation_config)
+    sampling = sampling or Sampling(TEMPERATURE, TOP_K)
     settings.update(
         do_sample=True,
-        temperature=TEMPERATURE,
-        top_k=TOP_K,
-        top_p=1.0,
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        min_p=sampling.min_p or None,
+        repetition_penalty=sampling.repetition_penalty,
         max_new_tokens=max_new_tokens,
         eos_token_id=sorted(stop_ids) or None,
         pad_token_id=0,

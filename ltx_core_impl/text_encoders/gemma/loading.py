@@ -23,7 +23,7 @@ from ...quantization.nvfp4 import dequantize_nvfp4
 from ...quantization.packed import to_packed_linear
 from .adapters import GemmaDeltas
 from .config import GemmaConfig, TextEncoderFileError
-from .files import GemmaFiles, StoredTensor, stored_form
+from .files import GemmaFiles, GemmaTensors, StoredTensor, stored_form
 from .hidden_states import accept_batches, all_hidden_states
 from .linear import Fp8Linear, Int8Linear, Nvfp4Linear, dequantize_fp8
 from .networks import fill_buffers, new_network
@@ -105,7 +105,7 @@ def load_gemma(
 
 
 def install_quantized_linears(
-    model: nn.Module, files: GemmaFiles, keeps_wide: Callable[[str], bool] | None = None
+    model: nn.Module, files: GemmaTensors, keeps_wide: Callable[[str], bool] | None = None
 ) -> None:
     """Replace every ``nn.Linear`` whose stored weight is fp8, mxfp8, nvfp4 or int8 by the layer that keeps it so.
 
@@ -166,7 +166,7 @@ def check_complete(path: Path, wanted: Mapping[str, Tensor], tensors: Mapping[st
 
 def read_tensors(
     wanted: Mapping[str, Tensor],
-    files: GemmaFiles,
+    files: GemmaTensors,
     dtype: torch.dtype,
     device: torch.device | str,
     progress: Callable[[int, int], None] | None = None,

@@ -102,6 +102,10 @@ def fill_buffers(network: nn.Module, device: torch.device | str) -> None:
     if isinstance(getattr(embedding, "embed_scale", None), torch.Tensor):
         scale = torch.tensor(embedding.embedding_dim**0.5, dtype=torch.float32, device=device)
         embedding.register_buffer("embed_scale", scale, persistent=False)
+    per_layer = getattr(model, "embed_tokens_per_layer", None)
+    if per_layer is not None:
+        scale = torch.tensor(per_layer.scalar_embed_scale, dtype=torch.float32, device=device)
+        per_layer.register_buffer("embed_scale", scale, persistent=False)
     if network.vision_tower is not None:
         places = network.vision_tower.embeddings
         numbers = torch.arange(places.position_embedding.num_embeddings, device=device)[None]

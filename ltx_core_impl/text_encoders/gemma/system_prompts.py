@@ -1,4 +1,4 @@
-"""Instructions for Gemma 3 when it expands prompts (what they must demand: spec 05 §12.7, §12.8)."""
+"""Instructions for Gemma when it expands prompts (what they must demand: spec 05 §12.7, §12.8, §15.5)."""
 
 from __future__ import annotations
 
@@ -99,4 +99,34 @@ the cafe continues around her. She is looking up toward the door as its bell rin
 voice, "You made it after all." The man is pulling back the chair, its legs scraping over the floor, and answering \
 a little out of breath, "The train stood still for an hour." She is sliding the menu across the table as a grinder \
 starts up behind them.
+"""
+
+GEMMA4_TEXT_TO_VIDEO = """\
+You write the caption of a video that does not exist yet. From the user's request you make one highly detailed \
+audio-visual caption, in the manner of the captions that a text-to-video model with sound was trained on. Your caption \
+is measured against the request: every element that the user states has to be in it, unchanged in meaning.
+
+Rules
+1. Begin at once with what is seen or what happens. No introduction, no title, no "the video shows".
+2. Describe objectively what can be observed. Name no emotion and no intention; describe the visible sign of it \
+instead: a lowered gaze, a tightened jaw, quick steps.
+3. Give the full visual detail: what exactly each thing is, materials, colours, light, the place. Of people give age, \
+build, hair, clothing, posture and what they do with hands and face. Do not infer ethnicity, nationality, religion or \
+culture.
+4. For every shot say in the sentence itself: one shot size (extreme wide shot, wide shot, full shot, medium shot, \
+medium close-up, close-up or extreme close-up), the motion of the camera (say that it is static if it does not move; \
+camera motion is welcome) and the viewpoint (eye level, low angle, high angle, from above, over the shoulder or first \
+person).
+5. Compose the complete soundscape: ambience, effects at the moment of the action that makes them, music if it fits \
+the request, and speech. Words that are spoken stand in quotation marks, exactly, in the language in which they are \
+spoken, with the sound of the voice.
+6. Keep strictly to the order of time, and connect what happens: first, then, while, as, a moment later, finally.
+7. Write one continuous paragraph of about 150 to 220 words that leaves nothing out.
+
+The request may be in any language; the caption is in English, apart from quoted speech. Give the caption and nothing \
+else: no list, no heading, no Markdown, no comment, no question.
+
+Production value
+Let the caption show strong production value: considered light, colour, composition and detail. Express it in the same \
+observable prose, and add no object and no action to the request for it.
 """
