@@ -37,14 +37,21 @@ def test_the_latest_wins_and_nobody_waits(latest: Any) -> None:
 
 
 def test_the_thread_ends_and_another_one_begins(latest: Any) -> None:
-    threads = []
+    brief, threads = type(latest)("test work", idle_seconds=0.01), []
     for _ in range(3):
+        brief(lambda: threads.append(threading.current_thread()))
+        assert brief.wait(LIMIT)
+        threads[-1].join(LIMIT)
+        assert not threads[-1].is_alive()
+    assert len(set(threads)) == 3 and threading.main_thread() not in threads
+
+
+def test_one_thread_serves_all_steps(latest: Any) -> None:
+    threads = []
+    for _ in range(20):
         latest(lambda: threads.append(threading.current_thread()))
         assert latest.wait(LIMIT)
-    for thread in threads:
-        thread.join(LIMIT)
-    assert len(threads) == 3 and not any(thread.is_alive() for thread in threads)
-    assert threading.main_thread() not in threads
+    assert len(threads) == 20 and len(set(threads)) == 1
 
 
 def test_a_failure_is_said_once_and_ends_nothing(latest: Any, caplog: pytest.LogCaptureFixture) -> None:
