@@ -16,9 +16,13 @@ from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
+from .latest import Latest
+
 PHASE_EVENT, MOTION_EVENT = "ltx2.phase", "ltx2.motion"
 _EVENT_SECONDS = 0.1
 _MOTION_SIDE = 256
+# Encoding the frames takes longer than the rest of a report, and on a fast card as long as a step.
+_moving = Latest("LTX-2 moving preview")
 _silent: ContextVar[bool] = ContextVar("ltx2_silent_progress", default=False)
 
 
@@ -68,7 +72,7 @@ class Progress:
         self._print(done)
         self._say(done)
         if motion:
-            _send(MOTION_EVENT, {"frames": [_jpeg(picture) for picture in motion]})
+            _moving(lambda: _send(MOTION_EVENT, {"frames": [_jpeg(picture) for picture in motion]}))
 
     def _print(self, done: int) -> None:
         if self._console is None:

@@ -19,7 +19,18 @@ DROP = """(text) => {
   document.querySelector("#graph-canvas").dispatchEvent(
     new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: data}));
 }"""
-NODE_COUNT = "(count) => app.graph.nodes.length === count"
+# The front-end restores widget values after it has made the nodes; a value that a test sets must come after that.
+RESTORED = """(graph) => {
+  const values = (node) => {
+    const all = [...(node.widgets_values ?? [])];
+    while (all.length && [null, undefined, ""].includes(all.at(-1))) all.pop();
+    return JSON.stringify(all);
+  };
+  const made = new Map(app.graph.serialize().nodes.map((node) => [node.id, node]));
+  const restored = (node) => values(made.get(node.id) ?? {}) === values(node);
+  return made.size === graph.nodes.length && graph.nodes.every(restored);
+}"""
+DRAWN = "() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))"
 # A node of an unknown type is drawn red and has no constructor of its own.
 MISSING = (
     "() => app.graph.nodes.filter(n => n.has_errors || !(n.type in LiteGraph.registered_node_types)).map(n => n.type)"
@@ -35,8 +46,8 @@ SLOT_KEYS = ("name", "type", "link", "links", "widget", "shape")
 def drop(page: Any, graph: dict[str, Any]) -> None:
     page.evaluate("app.graph.clear()")
     page.evaluate(DROP, json.dumps(graph))
-    page.wait_for_function(NODE_COUNT, arg=len(graph["nodes"]), timeout=30_000)
-    page.wait_for_timeout(300)  # the front-end restores widget values after it has made the nodes
+    page.wait_for_function(RESTORED, arg=graph, timeout=60_000)
+    page.evaluate(DRAWN)
 
 
 def assert_opens(page: Any, graph: dict[str, Any], prompt: dict[str, Any]) -> None:

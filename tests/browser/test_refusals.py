@@ -46,9 +46,9 @@ def shown(page: Any, sentence: str) -> int:
 def test_a_refusal_at_the_queue(front_end: Any) -> None:
     front_end.evaluate(SET, ["LTX2VideoVAEDecode", "tile_size", 33])
     front_end.evaluate(QUEUE)
-    front_end.wait_for_function(f"({MARKED})().length > 0", timeout=10_000)
+    front_end.wait_for_function(f"({MARKED})().length > 0", timeout=60_000)
     assert front_end.evaluate(MARKED) == [["LTX2VideoVAEDecode", "tile_size"]]
-    front_end.get_by_text(TILE).first.wait_for(timeout=10_000)
+    front_end.get_by_text(TILE).first.wait_for(timeout=60_000)
     assert shown(front_end, TILE) == 1
     [errors] = front_end.evaluate("Object.values(app.lastNodeErrors).map(n => JSON.parse(JSON.stringify(n.errors)))")
     [error] = errors
@@ -60,9 +60,9 @@ def test_a_refusal_of_a_run(front_end: Any) -> None:
     width, sentence = WIDTHS[front_end.evaluate("app.extensionManager.setting.get('Comfy.VueNodes.Enabled')")]
     front_end.evaluate(SET, ["LTX2EmptyLatents", "width", width])
     front_end.evaluate(QUEUE)
-    front_end.wait_for_function(f"({MARKED})().length > 0", timeout=30_000)
+    front_end.wait_for_function(f"({MARKED})().length > 0", timeout=60_000)
     assert front_end.evaluate(MARKED) == [["LTX2EmptyLatents", "width"]]
-    front_end.get_by_text(sentence).first.wait_for(timeout=10_000)
+    front_end.get_by_text(sentence).first.wait_for(timeout=60_000)
     assert shown(front_end, sentence) == 1
 
 

@@ -152,7 +152,7 @@ def test_a_file_that_changed_is_another_file(host: ModuleType, tmp_path: Any) ->
 
 
 @pytest.fixture
-def told(pack: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
+def told(nodes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Any:
     """The progress module, and what it tells ComfyUI's bar and the browser."""
     progress = sys.modules["ltx2_pack.nodes.host.progress"]
     bars: list[tuple[float, float]] = []
@@ -198,13 +198,14 @@ def test_a_moving_preview_is_sent_frame_by_frame(told: Any) -> None:
     progress, _, events = told
     pictures = [Image.new("RGB", (3, 2), (60 * index, 0, 0)) for index in range(4)]
     progress.Progress(1, "Sampling")(1, motion=pictures)
+    assert progress._moving.wait(60)
     [data] = [data for name, data in events if name == "ltx2.motion"]
     frames = [Image.open(io.BytesIO(base64.b64decode(frame))) for frame in data["frames"]]
     assert [frame.size for frame in frames] == [(255, 170)] * 4
     assert [round(frame.getpixel((9, 9))[0] / 60) for frame in frames] == [0, 1, 2, 3]
 
 
-def test_the_frames_of_a_preview(pack: ModuleType) -> None:
+def test_the_frames_of_a_preview(nodes: dict[str, Any]) -> None:
     preview_module = sys.modules["ltx2_pack.nodes.sampling.preview"]
     colours = sys.modules["ltx2_pack.ltx_core_impl.model.video_vae.preview"]
     preview = object.__new__(preview_module.Preview)
