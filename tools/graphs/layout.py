@@ -18,7 +18,7 @@ GAP, COLUMN_GAP = 20, 40
 PREVIEWS = {
     "LoadImage": 230,
     "LoadImageMask": 230,
-    "LoadVideo": 250,
+    "LoadVideo": 340,
     "LTX2EncodeVideoFile": 250,
     "LoadAudio": 70,
     "SaveVideo": 300,

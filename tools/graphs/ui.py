@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from tools.graphs import layout
 from tools.graphs.graph import Graph, InputSlot, Node, Output, input_slots, output_index
 from tools.graphs.layout import Box
-from tools.graphs.steps import FILE, GENERATE, MODEL, PROMPT, RESULT, SAMPLER, SIZE, Step, shown_widgets, topological
+from tools.graphs.steps import FILE, GENERATE, MODEL, PROMPT, RESULT, SIZE, Step, shown_widgets, topological
 from tools.graphs.views import View, fitting_view
 from tools.provision import PACK_NAME
 from tools.server import NODE_PREFIX
@@ -22,7 +22,6 @@ from tools.server import NODE_PREFIX
 OPTIONAL_SHAPE = 7  # litegraph's hollow circle
 INPUT_END, OUTPUT_END = -10, -20  # litegraph's ids of the two ends of a subgraph
 END_WIDTH = 180
-LIVE_PREVIEW = "$$canvas-image-preview"  # the front-end's name of the picture that it draws on a node
 
 COLOURS = {
     MODEL: ("#223", "#335"),
@@ -116,7 +115,7 @@ class _Writer:
             "links": [list(wire) for wire in wires],
             "groups": [],
             "config": {},
-            "extra": {},  # no saved view: the front-end fits the graph to its window
+            "extra": {"workflowRendererVersion": "LG"},  # and no saved view: the front-end fits it to its window
             "version": 0.4,
         }
         return {**result, "definitions": {"subgraphs": definitions}} if definitions else result
@@ -149,7 +148,7 @@ class _Writer:
 
     def _qualified(self, out: Output) -> tuple[str, str]:
         """What an output is called, and what it is called where that is not enough."""
-        return out.name, f"{out.name}, {out.node.title or self.info[out.node.type]['display_name']}"
+        return out.name, f"{out.name}, {out.node.title}" if out.node.title else out.name
 
     def _slots(self, node: Node) -> list[InputSlot]:
         """The inputs of a node, sockets first, as the front-end draws them."""
@@ -262,7 +261,7 @@ class _Writer:
             **_frame(host.id, self._uuid(host.step.title), order, box),
             "inputs": inputs,
             "outputs": _output_slots(host.id, outputs, wires),
-            "properties": self._previews(host),
+            "properties": {},
             "widgets_values": values + [one.value for one in host.shown],
             "title": host.step.title,
             "color": colour,
@@ -273,17 +272,6 @@ class _Writer:
         """The first widget inside that takes its value from outside."""
         ends = ((node, slot) for node in host.step.nodes for slot in self._slots(node))
         return next((slot for node, slot in ends if slot.is_widget and node.inputs.get(slot.name) == out), None)
-
-    def _previews(self, host: Host) -> dict[str, Any]:
-        """The box shows the live preview of its last sampler."""
-        samplers = [node for node in host.step.nodes if node.type == SAMPLER]
-        if not samplers:
-            return {}
-        id = str(samplers[-1].id)
-        return {
-            "proxyWidgets": [[id, LIVE_PREVIEW]],
-            "previewExposures": [{"name": LIVE_PREVIEW, "sourceNodeId": id, "sourcePreviewName": LIVE_PREVIEW}],
-        }
 
     # Subgraphs
 
@@ -321,7 +309,7 @@ class _Writer:
             "nodes": [self._node(node, order, boxes[node], wires) for order, node in enumerate(nodes)],
             "groups": [],
             "links": [wire._asdict() for wire in wires],
-            "extra": {},
+            "extra": {"workflowRendererVersion": "LG"},
         }
 
     def _ports(
