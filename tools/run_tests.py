@@ -22,6 +22,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tools import front_ends, transformers_versions
+from tools.farm import environment as farm_environment
 from tools.provision import REPO, ProvisionError, provision
 
 QUICK = ("tests/unit", "tests/golden_cases")
@@ -42,8 +43,6 @@ def main() -> int:
     browser = None if quick else _browser()
     if browser is None and not quick:
         _shout("No Chromium here: the browser tests will be SKIPPED. Install Chromium, or set LTX2_CHROMIUM to one.")
-    if not quick and front_ends.install(host.python) is None:
-        _shout(f"{front_ends.WHEEL} could not be downloaded: the tests in the newest front-end will be SKIPPED.")
     versions = None if quick else transformers_versions.install(host.python)
     if versions is None and not quick:
         _shout("Other versions of transformers could not be installed: their tests will be SKIPPED.")

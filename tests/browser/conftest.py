@@ -5,13 +5,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.workflows.shared_server import BROWSER_SETTINGS, running_server
-from tools.front_ends import newest_front_end
+from tools.front_ends import NEWEST, static_files
 from tools.provision import REPO
 from tools.server import Server
 
@@ -28,9 +29,7 @@ def object_info(server: Server) -> dict[str, Any]:
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-    # Chromium takes a page that a test serves itself for a public one, and keeps it from the server on this machine.
-    " --disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets"
+    "--disable-component-update --disable-sync --disable-features=LocalNetworkAccessChecks"
 ).split()
 READY = "window.app?.graph && window.app.extensionManager && document.querySelector('#graph-canvas')"
 
@@ -58,6 +57,49 @@ def page(browser: Any, server: Server) -> Iterator[Any]:
     page.close()
 
 
+@pytest.fixture(scope="package")
+def newest_front_end() -> Path:
+    """The files of the newest front-end."""
+    folder = static_files(NEWEST, Path(os.environ.get("LTX2_FRONT_ENDS") or "none"))
+    if not (folder / "index.html").is_file():
+        pytest.skip(
+            f"FRONT-END {NEWEST} IS NOT TESTED: run tools/front_ends.py and set LTX2_FRONT_ENDS to the folder it names"
+        )
+    return folder
+
+
+def serve_from(page: Any, server: Server, folder: Path) -> None:
+    """The page gets the front-end's files from ``folder``, as with --front-end-root, and the rest from the server."""
+
+    def answer(route: Any) -> None:
+        path = urlsplit(route.request.url).path.lstrip("/") or "index.html"
+        file = folder / path
+        if file.is_file() and folder in file.resolve().parents:
+            kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+            route.fulfill(path=file, content_type=kind)
+        else:
+            route.continue_()
+
+    page.route(f"{server.url}/**", answer)
+
+
+@pytest.fixture(scope="package")
+def newest_page(browser: Any, server: Server, newest_front_end: Path) -> Iterator[Any]:
+    """The newest front-end with the running server behind it."""
+    page = browser.new_page(viewport={"width": 1600, "height": 900})
+    serve_from(page, server, newest_front_end.resolve())
+    page.goto(server.url, wait_until="commit", timeout=60_000)
+    page.wait_for_function(READY, timeout=120_000)
+    yield page
+    page.close()
+
+
+@pytest.fixture(params=["page", "newest_page"])
+def either_page(request: pytest.FixtureRequest) -> Any:
+    """The host's front-end and the newest one."""
+    return request.getfixturevalue(request.param)
+
+
 @dataclass(frozen=True)
 class Look:
     """A front-end and one of its two renderings, in a window of the size that the graphs are made for."""
@@ -77,26 +119,16 @@ LOOKS = [Look(newest, nodes_2) for newest in (False, True) for nodes_2 in (False
 def look(request: pytest.FixtureRequest, browser: Any, server: Server, given_files: None) -> Iterator[Look]:
     """The front-end of the running server or the newest one in its place, in one of its renderings."""
     wanted: Look = request.param
-    if wanted.newest and not newest_front_end().is_dir():
-        pytest.skip("THE NEWEST FRONT-END IS NOT TESTED: run tools/front_ends.py, which fetches it")
+    newest = request.getfixturevalue("newest_front_end") if wanted.newest else None
     server.client.post("/settings", {"Comfy.VueNodes.Enabled": wanted.nodes_2})
     page = browser.new_page(viewport={"width": 1600, "height": 900})
-    if wanted.newest:
-        page.route("**/*", _newest)
-    page.goto(server.url)
-    page.wait_for_function(READY, timeout=60_000)
+    if newest is not None:
+        serve_from(page, server, newest.resolve())
+    page.goto(server.url, wait_until="commit", timeout=60_000)
+    page.wait_for_function(READY, timeout=120_000)
     yield Look(wanted.newest, wanted.nodes_2, page)
     page.close()
     server.client.post("/settings", BROWSER_SETTINGS)
-
-
-def _newest(route: Any) -> None:
-    """Answers with a file of the newest front-end where there is one; the server answers the rest."""
-    root = newest_front_end()
-    path = root / (unquote(urlsplit(route.request.url).path).lstrip("/") or "index.html")
-    if route.request.method != "GET" or not path.is_file() or not path.resolve().is_relative_to(root):
-        return route.continue_()
-    return route.fulfill(path=path, content_type=mimetypes.guess_type(path.name)[0] or "application/octet-stream")
 
 
 @pytest.fixture(scope="package")

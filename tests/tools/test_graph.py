@@ -194,13 +194,13 @@ def test_v3_and_v1_combos_read_alike() -> None:
     assert (v1.type, v1.default, v1.is_widget) == ("COMBO", "y", True)
 
 
-def test_the_upload_button_follows_the_required_inputs() -> None:
+def test_the_upload_button_comes_last() -> None:
     inputs = {"image": [["a.png"], {"image_upload": True}], "channel": [["red"], {"default": "red"}]}
     graph = Graph("test")
     with graph.group("One"):
         graph.node("Mask", image="a.png")
     ui = ui_graph(graph, {"Mask": node_info("Mask", inputs, {"mask": "MASK"}, {"invert": ["BOOLEAN", {}]})})
-    assert ui["nodes"][0]["widgets_values"] == ["a.png", "red", "image", False]
+    assert ui["nodes"][0]["widgets_values"] == ["a.png", "red", False, "image"]
 
 
 FULL_MODEL = {  # graph: its preset, the modalities that it guides

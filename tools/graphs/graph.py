@@ -123,8 +123,8 @@ def input_slots(info: dict[str, Any]) -> list[InputSlot]:
             has_upload |= any(options.get(key) for key in UPLOADS)
             multiline = bool(options.get("multiline"))
             slots.append(InputSlot(name, kind, section == "optional", is_widget, default, extra, multiline))
-        if section == "required" and has_upload:  # the button comes after the required inputs
-            slots[-1] = replace(slots[-1], extra=(*slots[-1].extra, "image"))
+    if has_upload:  # the button comes after all that the schema orders
+        slots[-1] = replace(slots[-1], extra=(*slots[-1].extra, "image"))
     return slots
 
 

@@ -19,7 +19,7 @@ PREVIEWS = {
     "LoadImage": 230,
     "LoadImageMask": 230,
     "LoadVideo": 340,
-    "LTX2EncodeVideoFile": 250,
+    "LTX2EncodeVideoFile": 220,
     "LoadAudio": 70,
     "SaveVideo": 300,
     "LTX2SaveVideo": 300,

@@ -17,6 +17,7 @@ from tools.graphs.layout import Box
 from tools.graphs.steps import FILE, GENERATE, MODEL, PROMPT, RESULT, SIZE, Step, shown_widgets, topological
 from tools.graphs.views import View, fitting_view
 from tools.provision import PACK_NAME
+from tools.published_files import model_properties
 from tools.server import NODE_PREFIX
 
 OPTIONAL_SHAPE = 7  # litegraph's hollow circle
@@ -233,6 +234,7 @@ class _Writer:
             "properties": {
                 "cnr_id": PACK_NAME if node.type.startswith(NODE_PREFIX) else "comfy-core",
                 "Node name for S&R": node.type,
+                **model_properties(node.inputs.values()),
             },
             "widgets_values": values,
         }

@@ -21,6 +21,7 @@ MARGIN = 60
 """What the front-end leaves around the boxes, and what the menus take of the window, in pixels of a graph."""
 WIDTH, HEIGHT = (int(side * SPARE / READABLE) - MARGIN for side in WINDOW)
 NOTE_LINE, NOTE_FRAME, NOTE_CHARACTERS = 20, 60, 58
+NOTE_LEAST = 300
 IN_COLUMN = (PROMPT, SIZE, GENERATE, FILE, RESULT)
 
 
@@ -87,13 +88,16 @@ def _view(graph: Graph, object_info: dict[str, Any], found: list[Step], widths: 
     models = [step.title for step in found if step.role == MODEL]
     notes: list[Box] = []
     y = layout.TITLE
+    room = HEIGHT - sum(layout.TITLE + heights[title] + layout.GAP for title in models) - layout.TITLE
     for _, markdown in graph.notes:
         height = _note_height(markdown, widths.model)
+        if room >= NOTE_LEAST and len(graph.notes) == 1:  # a longer note is scrolled
+            height = min(height, room)
         notes.append(([0, y], [widths.model, height]))
         y += height + layout.GAP + layout.TITLE
     boxes: dict[str, Box] = {}
     x = 0
-    if y + sum(heights[title] + layout.GAP + layout.TITLE for title in models) - layout.GAP > HEIGHT:
+    if y + sum(heights[title] + layout.GAP + layout.TITLE for title in models) - layout.GAP - layout.TITLE > HEIGHT:
         x, y = widths.model + layout.COLUMN_GAP, layout.TITLE  # beside the notes, not below them
     for title in models:
         boxes[title] = ([x, y], [widths.model, heights[title]])
