@@ -49,6 +49,8 @@ MAX_LENGTH = 100001
 CHUNK_FRAMES = 8
 LIGHTS = {"SDR": Display, "ACEScct": WorkingCode}
 """How the film is read: as a screen shows it, or as the light it stands for in log code."""
+UPLOAD_BUTTON = "image"
+"""The front-end's value of the upload button. It stands last, so graphs saved before there was ``light`` hold it there."""
 
 
 class Cut(NamedTuple):
@@ -168,11 +170,13 @@ class LTX2EncodeVideoFile(io.ComfyNode):
         tile_overlap,
         temporal_size,
         temporal_overlap,
+        light="SDR",
     ) -> bool | str:
         def check() -> None:
             if file is not None:
                 host_files.find_input(file, "file")
             check_widgets(cls, start=start, length=length, frame_rate=frame_rate, width=width, height=height, fit=fit)
+            check_widgets(cls, light=_light(light))
             check_tiling(tile_size, tile_overlap, temporal_size, temporal_overlap)
 
         return message_or_true(check)
@@ -202,6 +206,7 @@ class LTX2EncodeVideoFile(io.ComfyNode):
         handle = require_handle(video_vae, "video_vae", "video_vae")
         sound_handle = optional_handle(audio_vae, "audio_vae")
         check_widgets(cls, start=start, length=length, frame_rate=frame_rate, width=width, height=height, fit=fit)
+        light = _light(light)
         check_widgets(cls, light=light)
         source = host_files.find_input(file, "file")
         info = probe_video(source.path)
@@ -214,6 +219,10 @@ class LTX2EncodeVideoFile(io.ComfyNode):
         audio = {"waveform": sound.waveform[None], "sample_rate": sound.sampling_rate}
         alpha = _alpha(source, info, cut, start, fit)
         return io.NodeOutput(video, audio_latent, audio, cut.rate, cut.frames, info.width, info.height, alpha)
+
+
+def _light(chosen: str | None) -> str | None:
+    return "SDR" if chosen == UPLOAD_BUTTON else chosen
 
 
 def _cut(

@@ -4,14 +4,16 @@ import mimetypes
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.workflows.shared_server import running_server
+from tests.workflows.shared_server import BROWSER_SETTINGS, running_server
 from tools.front_ends import NEWEST, static_files
+from tools.provision import REPO
 from tools.server import Server
 
 
@@ -96,3 +98,46 @@ def newest_page(browser: Any, server: Server, newest_front_end: Path) -> Iterato
 def either_page(request: pytest.FixtureRequest) -> Any:
     """The host's front-end and the newest one."""
     return request.getfixturevalue(request.param)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A front-end and one of its two renderings, in a window of the size that the graphs are made for."""
+
+    newest: bool
+    nodes_2: bool
+    page: Any = None
+
+    def __str__(self) -> str:
+        return f"{'newest' if self.newest else 'host'}-{'nodes2' if self.nodes_2 else 'classic'}"
+
+
+LOOKS = [Look(newest, nodes_2) for newest in (False, True) for nodes_2 in (False, True)]
+
+
+@pytest.fixture(scope="package", params=LOOKS, ids=str)
+def look(request: pytest.FixtureRequest, browser: Any, server: Server, given_files: None) -> Iterator[Look]:
+    """The front-end of the running server or the newest one in its place, in one of its renderings."""
+    wanted: Look = request.param
+    newest = request.getfixturevalue("newest_front_end") if wanted.newest else None
+    server.client.post("/settings", {"Comfy.VueNodes.Enabled": wanted.nodes_2})
+    page = browser.new_page(viewport={"width": 1600, "height": 900})
+    if newest is not None:
+        serve_from(page, server, newest.resolve())
+    page.goto(server.url, wait_until="commit", timeout=60_000)
+    page.wait_for_function(READY, timeout=120_000)
+    yield Look(wanted.newest, wanted.nodes_2, page)
+    page.close()
+    server.client.post("/settings", BROWSER_SETTINGS)
+
+
+@pytest.fixture(scope="package")
+def given_files(server: Server) -> None:
+    """The files that the graphs of the published models name, so that their pictures and films are seen."""
+    demo, inputs = REPO / "models" / "demo" / "inputs", server.output.parent / "input"
+    for name, source in GIVEN.items():
+        if not (inputs / name).exists():
+            shutil.copyfile(demo / source, inputs / name)
+
+
+GIVEN = {"example.png": "demo-first.png", "source.mp4": "demo-bounce.mp4", "sound.wav": "demo-beeps.wav"}

@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from ltx_core_impl.presets import HQ_PRESET, LTX_2_3_PRESET, LTX_2_5_PRESET
-from tools.graphs.graph import Graph, GraphError, api_prompt, check_graph, input_slots
-from tools.graphs.prompts import NEGATIVE, NEGATIVE_25
+from tools.graphs.graph import Graph, GraphError, Output, api_prompt, check_graph, input_slots
+from tools.graphs.layout import TITLE
+from tools.graphs.ltx25 import NEGATIVE_25
+from tools.graphs.parts import NEGATIVE
+from tools.graphs.steps import steps
+from tools.graphs.views import fitting_view
 from tools.graphs.workflows import all_graphs, ui_graph
 
 
@@ -44,10 +48,11 @@ NODES = {
 def graph() -> Graph:
     graph = Graph("test")
     graph.note("Files", "| file | folder |\n|---|---|\n| a | b |")
-    with graph.group("One"):
+    with graph.step("One"):
         load = graph.node("Load", file="there.bin")
+    with graph.step("Two"):
         run = graph.node("Run", "Go", model=load["model"], seed=7)
-    with graph.group("Two"):
+    with graph.step("Three"):
         graph.node("Save", sound=run["sound"])
     return graph
 
@@ -83,20 +88,74 @@ def test_the_same_description_gives_the_same_graph(graph: Graph) -> None:
     assert ui_graph(graph, NODES) == ui_graph(graph, NODES)
 
 
-def test_layout_keeps_nodes_apart_and_inside_their_groups(graph: Graph) -> None:
-    ui = ui_graph(graph, NODES)
-    boxes = [(*node["pos"], *node["size"]) for node in ui["nodes"]]
-    for index, (x, y, w, h) in enumerate(boxes):
-        for a, b, c, d in boxes[:index]:
-            assert x + w <= a or a + c <= x or y + h <= b or b + d <= y
-    for x, y, w, h in boxes[:3]:
-        inside = [g for g in ui["groups"] if _contains(g["bounding"], (x, y, w, h))]
-        assert len(inside) == 1
+def test_layout_keeps_boxes_apart_and_wires_run_to_the_right() -> None:
+    for graph in (graph for graph in all_graphs() if graph.name in ("two-stage", "retake", "ltx-2.5-dfr")):
+        view = fitting_view(graph, _object_info(graph))
+        boxes = [(*position, *size) for position, size in [*view.boxes.values(), *view.notes]]
+        for index, (x, y, w, h) in enumerate(boxes):
+            for a, b, c, d in boxes[:index]:
+                assert x + w <= a or a + c <= x or y + h < b - TITLE or b + d < y - TITLE
+        home = {node: step.title for step in view.steps for node in step.nodes}
+        for node in graph.nodes:
+            for source in node.sources:
+                if home[source] != home[node]:
+                    left, right = view.boxes[home[source]], view.boxes[home[node]]
+                    assert left[0][0] + left[1][0] < right[0][0]
 
 
-def _contains(outer: list[int], inner: tuple[int, int, int, int]) -> bool:
-    (x, y, w, h), (a, b, c, d) = outer, inner
-    return x <= a and y <= b and a + c <= x + w and b + d <= y + h
+def _object_info(graph: Graph) -> dict[str, Any]:
+    """Made-up nodes that have the inputs and outputs that a graph uses, all of them sockets."""
+    outputs: dict[str, dict[str, str]] = {node.type: {} for node in graph.nodes}
+    inputs: dict[str, dict[str, list[Any]]] = {node.type: {} for node in graph.nodes}
+    for node in graph.nodes:
+        for name, value in node.inputs.items():
+            if isinstance(value, Output):
+                outputs[value.node.type][value.name] = "*"
+            inputs[node.type].setdefault(name, ["*", {}])
+    return {type: node_info(type, inputs[type], outputs[type]) for type in outputs}
+
+
+def test_boxes_fold_nodes_and_show_what_is_changed_first() -> None:
+    graph = Graph("folded")
+    load = graph.node("LTX2CheckpointLoader", file="a")
+    lora = graph.node("LTX2LoraLoader", model=load["model"])
+    run = graph.node("Run", model=lora["model"], seed=7)
+    graph.node("Save", sound=run["sound"])
+    graph.show(load, "file")
+    info = {
+        **NODES,
+        "LTX2CheckpointLoader": node_info(
+            "LTX2CheckpointLoader", {"file": ["COMBO", {}], "device": ["COMBO", {"default": "cpu"}]}, {"model": "MODEL"}
+        ),
+        "LTX2LoraLoader": node_info("LTX2LoraLoader", {"model": ["MODEL", {}]}, {"model": "MODEL"}),
+        "Save": {**NODES["Save"], "output_node": True},
+    }
+    ui = ui_graph(graph, info)
+    [definition] = ui["definitions"]["subgraphs"]
+    host = next(node for node in ui["nodes"] if node["type"] == definition["id"])
+    assert (host["id"], host["title"], host["widgets_values"]) == (5, "Model", ["a"])
+    assert [slot["name"] for slot in host["inputs"]] == ["file"]
+    assert [node["id"] for node in ui["nodes"]] == [3, 4, 5]
+    assert [node["id"] for node in definition["nodes"]] == [1, 2]
+    ends = [(link["origin_id"], link["target_id"], link["target_slot"]) for link in definition["links"]]
+    assert sorted(ends) == [(-10, 1, 0), (1, 2, 0), (2, -20, 0)]
+    assert ui["links"][0][1:] == [5, 0, 3, 0, "MODEL"]
+    assert definition["inputs"][0]["linkIds"] == [
+        link["id"] for link in definition["links"] if link["origin_id"] == -10
+    ]
+
+
+def test_a_description_chooses_boxes_and_boxes_that_wait_for_each_other_are_refused() -> None:
+    graph = Graph("chosen")
+    with graph.step("First"):
+        load = graph.node("Load", file="a")
+    with graph.step("Second"):
+        run = graph.node("Run", model=load["model"])
+    assert [step.title for step in steps(graph, NODES)] == ["First", "Second"]
+    with graph.step("First"):
+        graph.node("Save", sound=run["sound"])
+    with pytest.raises(GraphError, match=r"these boxes wait for each other: \['First', 'Second'\]"):
+        steps(graph, NODES)
 
 
 @pytest.mark.parametrize(
@@ -135,13 +194,13 @@ def test_v3_and_v1_combos_read_alike() -> None:
     assert (v1.type, v1.default, v1.is_widget) == ("COMBO", "y", True)
 
 
-def test_the_upload_button_follows_the_required_inputs() -> None:
+def test_the_upload_button_comes_last() -> None:
     inputs = {"image": [["a.png"], {"image_upload": True}], "channel": [["red"], {"default": "red"}]}
     graph = Graph("test")
     with graph.group("One"):
         graph.node("Mask", image="a.png")
     ui = ui_graph(graph, {"Mask": node_info("Mask", inputs, {"mask": "MASK"}, {"invert": ["BOOLEAN", {}]})})
-    assert ui["nodes"][0]["widgets_values"] == ["a.png", "red", "image", False]
+    assert ui["nodes"][0]["widgets_values"] == ["a.png", "red", False, "image"]
 
 
 FULL_MODEL = {  # graph: its preset, the modalities that it guides

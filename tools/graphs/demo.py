@@ -69,20 +69,20 @@ SIZES_FROM = {
 }
 """Sockets that need a VAE because the latents of this model have other sizes than the published ones."""
 NOTE = """\
-**Nothing has to be downloaded**: the small trained model comes with the pack. Queue it; it takes seconds on a CPU.
-
 {shows}
 
-The files are in the pack's folder `models/demo`; `python3 tools/provision.py` puts them into these folders of ComfyUI:
+**Nothing to download**: the small model comes with the pack. Seconds on a CPU, no card needed.
 
-| file | folder in ComfyUI |
-|---|---|
+**Change first**: the prompt. A red, green, blue, yellow, purple or white circle, square or triangle on a black, \
+white, gray, blue or green background moves left, right, up or down, stands still, grows or bounces, with a low, \
+middle or high tone or beep.
+
+**Size**: {size} x {size} pixels (twice that after a second stage), {length} frames at {rate:g} per second.
+
+**Files** (`python3 tools/provision.py` puts them there, from `models/demo` of the pack):
 {files}
 
-- **Prompt**: a red, green, blue, yellow, purple or white circle, square or triangle; on a black, white, gray, blue or \
-green background; moves left, right, up or down, stands still, grows or bounces; a low, middle or high tone or beep.
-- **Clips** are {size} x {size} pixels (twice that after a second stage) with {length} frames at {rate:g} per second.
-- For the published models there is the same graph as `{name}`.
+The same for the published models: `{name}`.
 """
 
 
@@ -227,6 +227,7 @@ def demo_graph(graph: Graph) -> Graph:
         if "filename_prefix" in new.inputs:
             new.inputs["filename_prefix"] = f"{new.inputs['filename_prefix'].split('/')[0]}/{result.name}"
     result.nodes = list(nodes.values())
+    result.steps, result.shown = dict(graph.steps), dict(graph.shown)
     [(title, _)] = graph.notes
     result.note(f"{title}: demo model", _note(graph.name, result, demo))
     return result
@@ -260,7 +261,7 @@ def _sizes(node: Node, nodes: dict[Node, Node]) -> dict[str, Output]:
 def _note(name: str, graph: Graph, demo: Demo) -> str:
     values = [value for node in graph.nodes for value in node.inputs.values() if isinstance(value, str)]
     used = dict.fromkeys(value for value in values if value in FOLDERS or value.startswith("demo-"))
-    files = "\n".join(f"| {file} | {FOLDERS.get(file, 'input')} |" for file in used)
+    files = "\n".join(f"- {FOLDERS.get(file, 'input')}: {file}" for file in used)
     return NOTE.format(shows=demo.shows, files=files, size=SIZE, length=LENGTH, rate=FRAME_RATE, name=name)
 
 

@@ -46,25 +46,43 @@ class Node:
 
 @dataclass
 class Graph:
-    """One example graph. Groups stand side by side in the order in which they are opened."""
+    """One example graph. Its boxes on the screen follow from the types and groups of its nodes (steps.py)."""
 
     name: str
     nodes: list[Node] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
+    steps: dict[int, str] = field(default_factory=dict)
+    """The box of a node, by its id, where it is not the one that steps.py would choose."""
+    shown: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """The widgets of a node, by its id, that its box shows, where they are not those that steps.py would choose."""
     _group: str = ""
+    _step: str = ""
 
     @contextmanager
     def group(self, title: str) -> Iterator[None]:
-        """Nodes added inside belong to this titled box."""
+        """Nodes added inside belong together; a group with a sampler is a stage."""
         self._group = title
         yield
         self._group = ""
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Nodes added inside stand in the box of this title, whatever their types."""
+        self._step = title
+        yield
+        self._step = ""
 
     def node(self, type: str, title: str | None = None, **inputs: Any) -> Node:
         """Adds a node."""
         node = Node(len(self.nodes) + 1, type, inputs, self._group, title)
         self.nodes.append(node)
+        if self._step:
+            self.steps[node.id] = self._step
         return node
+
+    def show(self, node: Node, *names: str) -> None:
+        """The box of this node shows these of its widgets, and no others."""
+        self.shown[node.id] = names
 
     def note(self, title: str, markdown: str) -> None:
         """Adds a text to the left of everything."""
@@ -105,8 +123,8 @@ def input_slots(info: dict[str, Any]) -> list[InputSlot]:
             has_upload |= any(options.get(key) for key in UPLOADS)
             multiline = bool(options.get("multiline"))
             slots.append(InputSlot(name, kind, section == "optional", is_widget, default, extra, multiline))
-        if section == "required" and has_upload:  # the button comes after the required inputs
-            slots[-1] = replace(slots[-1], extra=(*slots[-1].extra, "image"))
+    if has_upload:  # the button comes after all that the schema orders
+        slots[-1] = replace(slots[-1], extra=(*slots[-1].extra, "image"))
     return slots
 
 

@@ -14,176 +14,18 @@ import importlib
 import json
 import sys
 import tempfile
-import uuid
 from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.graphs.graph import Graph, GraphError, Node, Output, api_prompt, check_graph, input_slots, output_index
-from tools.provision import PACK_NAME, REPO, ProvisionError, provision
-from tools.published_files import model_properties
-from tools.server import NODE_PREFIX, Server, ServerError
+from tools.graphs.graph import Graph, GraphError, api_prompt, check_graph
+from tools.graphs.ui import ui_graph
+from tools.provision import REPO, ProvisionError, provision
+from tools.server import Server, ServerError
 
 WORKFLOWS = REPO / "workflows"
-OPTIONAL_SHAPE = 7  # litegraph's hollow circle
-
-# Sizes in pixels, as the front-end draws them.
-NODE_WIDTH, NOTE_WIDTH = 340, 460
-TITLE, SOCKET, WIDGET, TEXT_WIDGET, NOTE_LINE = 30, 20, 24, 180, 22
-GAP, GROUP_PADDING, GROUP_TITLE = 40, 20, 50
-
-Box = tuple[list[int], list[int]]
-"""Position and size."""
-
-
-# --- UI graph ---------------------------------------------------------------------------------------------------------
-
-
-def ui_graph(graph: Graph, object_info: dict[str, Any]) -> dict[str, Any]:
-    """The graph as the front-end saves it (litegraph, version 0.4)."""
-    order = {node.id: index for index, node in enumerate(_topological(graph.nodes))}
-    boxes, groups = _layout(graph, object_info)
-    links: list[list[Any]] = []
-    nodes = [_ui_node(node, object_info, order[node.id], boxes[node.id], links) for node in graph.nodes]
-    by_id = {node["id"]: node for node in nodes}
-    for link_id, source, slot, *_ in links:
-        output = by_id[source]["outputs"][slot]
-        output["links"] = [*(output["links"] or []), link_id]
-    left = min(group["bounding"][0] for group in groups)
-    y = 0
-    for title, markdown in graph.notes:
-        size = [NOTE_WIDTH, TITLE + NOTE_LINE * (markdown.count("\n") + 2)]
-        nodes.append(_ui_note(len(nodes) + 1, title, markdown, [left - GAP - NOTE_WIDTH, y], size))
-        y += size[1] + GAP + TITLE
-    return {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{PACK_NAME}/{graph.name}")),
-        "revision": 0,
-        "last_node_id": len(nodes),
-        "last_link_id": len(links),
-        "nodes": nodes,
-        "links": links,
-        "groups": groups,
-        "config": {},
-        "extra": {"ds": {"scale": 0.6, "offset": [NOTE_WIDTH + 2 * GAP, 2 * GAP]}},
-        "version": 0.4,
-    }
-
-
-def _ui_node(node: Node, object_info: dict[str, Any], order: int, box: Box, links: list[list[Any]]) -> dict[str, Any]:
-    """One node; the links that end in it are added to ``links``."""
-    info = object_info[node.type]
-    slots = input_slots(info)
-    inputs: list[dict[str, Any]] = []
-    for slot in sorted(slots, key=lambda slot: slot.is_widget):  # sockets first, as the front-end draws them
-        entry: dict[str, Any] = {"name": slot.name, "type": slot.type, "link": None}
-        if slot.optional:
-            entry["shape"] = OPTIONAL_SHAPE
-        if slot.is_widget:
-            entry["widget"] = {"name": slot.name}
-        value = node.inputs.get(slot.name)
-        if isinstance(value, Output):
-            source = object_info[value.node.type]
-            index = output_index(source, value.name)
-            entry["link"] = len(links) + 1
-            links.append([entry["link"], value.node.id, index, node.id, len(inputs), source["output"][index]])
-        inputs.append(entry)
-    values: list[Any] = []
-    for slot in slots:
-        if slot.is_widget:
-            value = node.inputs.get(slot.name, slot.default)
-            values.append(slot.default if isinstance(value, Output) else value)
-        values += slot.extra
-    position, size = box
-    is_ours = node.type.startswith(NODE_PREFIX)
-    result = {
-        "id": node.id,
-        "type": node.type,
-        "pos": position,
-        "size": size,
-        "flags": {},
-        "order": order,
-        "mode": 0,
-        "inputs": inputs,
-        "outputs": [
-            {"name": name, "type": kind, "links": None}
-            for name, kind in zip(info["output_name"], info["output"], strict=True)
-        ],
-        "properties": {
-            "cnr_id": PACK_NAME if is_ours else "comfy-core",
-            "Node name for S&R": node.type,
-            **model_properties(node.inputs.values()),
-        },
-        "widgets_values": values,
-    }
-    return result if node.title is None else {**result, "title": node.title}
-
-
-def _ui_note(id: int, title: str, markdown: str, position: list[int], size: list[int]) -> dict[str, Any]:
-    return {
-        "id": id,
-        "type": "MarkdownNote",
-        "pos": position,
-        "size": size,
-        "flags": {},
-        "order": id - 1,
-        "mode": 0,
-        "inputs": [],
-        "outputs": [],
-        "title": title,
-        "properties": {},
-        "widgets_values": [markdown],
-        "color": "#432",
-        "bgcolor": "#653",
-    }
-
-
-def _topological(nodes: list[Node]) -> list[Node]:
-    """Nodes after their sources, otherwise in the order of the description."""
-    done: list[Node] = []
-
-    def visit(node: Node) -> None:
-        for source in node.sources:
-            visit(source)
-        if node not in done:
-            done.append(node)
-
-    for node in nodes:
-        visit(node)
-    return done
-
-
-def _layout(graph: Graph, object_info: dict[str, Any]) -> tuple[dict[int, Box], list[dict[str, Any]]]:
-    """Positions and sizes by node id, and the group boxes: groups side by side, the nodes of each under one another."""
-    boxes: dict[int, Box] = {}
-    groups: list[dict[str, Any]] = []
-    x = 0
-    for title in dict.fromkeys(node.group for node in graph.nodes):
-        y = GROUP_TITLE + TITLE
-        for node in (node for node in graph.nodes if node.group == title):
-            size = [NODE_WIDTH, _height(object_info[node.type])]
-            boxes[node.id] = ([x + GROUP_PADDING, y], size)
-            y += size[1] + GAP + TITLE
-        width, height = NODE_WIDTH + 2 * GROUP_PADDING, y - GAP - TITLE + GROUP_PADDING
-        number = len(groups) + 1
-        bounding = [x, 0, width, height]
-        group = {"id": number, "title": f"{number} {title}", "bounding": bounding, "color": "#3f789e"}
-        groups.append({**group, "font_size": 24, "flags": {}})
-        x += width + GAP
-    return boxes, groups
-
-
-def _height(info: dict[str, Any]) -> int:
-    slots = input_slots(info)
-    sockets = max(sum(not slot.is_widget for slot in slots), len(info["output"]))
-    widgets = sum(
-        (TEXT_WIDGET if slot.multiline else WIDGET) + WIDGET * len(slot.extra) for slot in slots if slot.is_widget
-    )
-    return sockets * SOCKET + widgets + 20
-
-
-# --- Files ------------------------------------------------------------------------------------------------------------
 
 
 def files(graphs: list[Graph], object_info: dict[str, Any]) -> dict[Path, str]:
