@@ -50,7 +50,7 @@ CHUNK_FRAMES = 8
 LIGHTS = {"SDR": Display, "ACEScct": WorkingCode}
 """How the film is read: as a screen shows it, or as the light it stands for in log code."""
 UPLOAD_BUTTON = "image"
-"""The front-end's value of the upload button. It stands last, so graphs saved before there was ``light`` hold it there."""
+"""The upload button's value. It stands last, so graphs that were saved before there was ``light`` hold it there."""
 
 
 class Cut(NamedTuple):
