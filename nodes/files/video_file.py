@@ -47,6 +47,8 @@ logger = logging.getLogger(__name__)
 CATEGORY = "LTX-2/video"
 MAX_LENGTH = 100001
 CHUNK_FRAMES = 8
+FASTEST_TOLD = 30.0
+"""Frames per second that the HDR LoRA is told at most, whatever the film plays at (spec 08 §3.2)."""
 LIGHTS = {"SDR": Display, "ACEScct": WorkingCode}
 """How the film is read: as a screen shows it, or as the light it stands for in log code."""
 
@@ -151,6 +153,11 @@ class LTX2EncodeVideoFile(io.ComfyNode):
                     tooltip="The file's alpha in the size of the latent's frames, white = opaque; of a file without "
                     "alpha one white frame.",
                 ),
+                io.Float.Output(
+                    display_name="model_rate",
+                    tooltip="What the HDR LoRA is told as frame rate: frame_rate, or 30 where that is faster. For "
+                    "'LTX-2 Sampler' and 'LTX-2 Empty Latents'; the files keep frame_rate.",
+                ),
             ],
         )
 
@@ -213,7 +220,8 @@ class LTX2EncodeVideoFile(io.ComfyNode):
         audio_latent = None if sound_handle is None else _audio_latent(sound, is_silent, sound_handle, cut)
         audio = {"waveform": sound.waveform[None], "sample_rate": sound.sampling_rate}
         alpha = _alpha(source, info, cut, start, fit)
-        return io.NodeOutput(video, audio_latent, audio, cut.rate, cut.frames, info.width, info.height, alpha)
+        told = min(cut.rate, FASTEST_TOLD)
+        return io.NodeOutput(video, audio_latent, audio, cut.rate, cut.frames, info.width, info.height, alpha, told)
 
 
 def _cut(

@@ -189,6 +189,8 @@ def test_a_film_is_encoded_as_light(run: Run, models: SimpleNamespace, folders: 
     options = {"file": "grey.mp4", "video_vae": precise, "tile_size": 0, "temporal_size": 0}
     coded, plain = (run("LTX2EncodeVideoFile", **options, **more)[0] for more in ({"light": "ACEScct"}, {}))
     torch.testing.assert_close(coded["samples"], expected["samples"], rtol=1e-4, atol=1e-5)
+    assert run("LTX2EncodeVideoFile", **options)[-1] == 24.0
+    assert run("LTX2EncodeVideoFile", **options, frame_rate=60.0)[3::5] == (60.0, 30.0)  # the file's and the model's
     assert not torch.allclose(plain["samples"], coded["samples"], atol=1e-2)
 
 
@@ -251,6 +253,14 @@ def test_a_master_beside_the_preview(
         assert (video.frames, video.average_rate) == (33, Fraction(24000, 1001))
         assert (video.codec_context.pix_fmt, audio.layout.nb_channels) == ("yuv420p10le", 2)
     assert probe_video(Path(folder) / "preview.mp4").frames == 33
+
+
+def test_films_play_at_the_rate_of_the_source(run: Run, models: SimpleNamespace, folders: SimpleNamespace) -> None:
+    video = latent(frames=2) | {"frame_rate": 30.0}  # what the model was told
+    options = {"video_latent": video, "video_vae": models.video_vae, "exr_space": "none"}
+    for told, wanted in ((50.0, 50), (0.0, 30)):
+        folder, _ = run("LTX2SaveHDR", **options, frame_rate=told)
+        assert probe_video(Path(folder) / "preview.mp4").fps == wanted
 
 
 def test_pictures_are_written_from_file_to_file(run: Run, folders: SimpleNamespace) -> None:
