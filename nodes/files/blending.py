@@ -47,8 +47,8 @@ class LTX2PyramidBlend(io.ComfyNode):
                     min=0,
                     max=MAX_GROW,
                     optional=True,
-                    tooltip="How much larger the white part becomes, with a soft edge, in 64ths of the picture's longer "
-                    "side: 5 and 6 in the two stages of the in-painting recipe. 0 = the mask as it is.",
+                    tooltip="How much larger the white part becomes, with a soft edge, in 64ths of the longer side of "
+                    "the picture: 5 and 6 in the two stages of the in-painting recipe. 0 = the mask as it is.",
                 ),
             ],
             outputs=[io.Image.Output(display_name="images", tooltip="The blended pictures.")],
