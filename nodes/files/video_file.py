@@ -237,8 +237,8 @@ def _cut(
 ) -> Cut:
     """What is taken, with all that is 0 filled in. Raises `InputError` when the file does not hold it."""
     scale = geometry.scale
-    width = width or _whole_cells(info.width, scale.width, fit)
-    height = height or _whole_cells(info.height, scale.height, fit)
+    width = width or whole_cells(info.width, scale.width, fit)
+    height = height or whole_cells(info.height, scale.height, fit)
     check_clip_size(geometry, width, height)
     rate = float(frame_rate(rate) if rate else info.fps)
     available = count_at_rate(source.path, rate, start)
@@ -255,7 +255,8 @@ def _cut(
     return Cut(length, height, width, rate)
 
 
-def _whole_cells(pixels: int, cell: int, fit: str) -> int:
+def whole_cells(pixels: int, cell: int, fit: str) -> int:
+    """A side of the file on the grid of cells: rounded up to two of them to pad, down to one to crop."""
     if fit == PAD:
         return -(-pixels // (2 * cell)) * 2 * cell
     return max(1, pixels // cell) * cell

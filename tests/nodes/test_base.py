@@ -96,6 +96,8 @@ RELEASED = {
     "LTX2SaveHDR": "video_latent video_vae filename_prefix curve exposure crop_width crop_height half tile_size "
     "tile_overlap temporal_size temporal_overlap noise_seed keep_every audio exr_space hlg_master frame_rate",
     "LTX2SaveHDRPictures": "images frame_rate filename_prefix curve exposure exr_space half hlg_master audio",
+    "LTX2EncodeHDR": "file video_vae color_space frame_rate first_frame length width height fit tile_size "
+    "tile_overlap temporal_size temporal_overlap",
     "LTX2LoadHDR": "file color_space frame_rate first_frame length trim width height fit",
     "LTX2ToACEScct": "images color_space",
     "LTX2Float32VAE": "video_vae",
