@@ -44,6 +44,7 @@ MODULES = (
     "files.hdr",
     "files.save_hdr",
     "files.load_hdr",
+    "files.encode_hdr",
     "vae.precision",
     "files.exposures",
     "vae.audio",

@@ -114,7 +114,14 @@ _ALL = [
             "ltx-2.3-22b-ic-lora-pixel-spatial-upscaler-x2-0.9": None,
             "ltx-2.5-22b-ic-lora-alpha-gen-0.9": None,
             "ltx-2.5-22b-ic-lora-refine-details-1.0": None,
+            "ltx-2.5-22b-ic-lora-day-to-night-0.9": None,
         },
+    ),
+    *_of("Lightricks/LTX-2.5-22b-IC-LoRA-SDR-To-HDR", "loras", {"ltx-2.5-22b-ic-lora-sdr-to-hdr-1.0": None}),
+    *_of(
+        "Lightricks/LTX-2.5-22b-IC-LoRA-SDR-To-HDR",
+        "embeddings",
+        {"ltx-2.5-22b-ic-lora-sdr-to-hdr-scene-emb": None},
     ),
     *_of(
         "Comfy-Org/ltx-2",

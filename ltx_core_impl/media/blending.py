@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LEVELS = 7
+SOFT_GRID = 64
+"""Cells of a picture's longer side in which a mask is grown softly."""
 FRAMES_AT_ONCE = 8
 _SMALLEST_SIDE = 4
 
@@ -45,6 +47,20 @@ def pyramid_blend(upper: Tensor, lower: Tensor, mask: Tensor, levels: int = LEVE
         pictures = [one[chosen].float().movedim(-1, 1) for one in (upper, lower)]
         result[chosen] = _blended(*pictures, mask[chosen, None].float(), levels).movedim(1, -1)
     return result
+
+
+def softly_grown(mask: Tensor, cells: int) -> Tensor:
+    """A mask ``(F, H, W)`` larger by so many 64ths of the longer side, its edge soft (spec 08 §3.4).
+
+    It is grown in a small size, whose longer side has 64 cells, by a square of ``2 * cells + 1``. 0 changes nothing.
+    """
+    if cells <= 0:
+        return mask
+    height, width = mask.shape[1:]
+    small = [max(1, round(side * SOFT_GRID / max(height, width))) for side in (height, width)]
+    planes = F.interpolate(mask[:, None].float(), size=small, mode="bilinear", align_corners=False)
+    grown = F.max_pool2d(planes, 2 * cells + 1, stride=1, padding=cells)
+    return F.interpolate(grown, size=(height, width), mode="bilinear", align_corners=False)[:, 0]
 
 
 def _blended(upper: Tensor, lower: Tensor, mask: Tensor, levels: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 MOST_PANELS = 12
 _CLEAR = 1 / 255
+_ROUNDING = 1e-6
 
 
 class Box(NamedTuple):
@@ -110,7 +111,7 @@ def _laid_out(
         widths = [max(1, int(aspects[number] * side)) for number in row]
         left = (width - sum(widths) - gap * (len(row) - 1)) // 2
         for number, wide in zip(row, widths, strict=True):
-            boxes[number] = Box(left, int(top), wide, side)
+            boxes[number] = Box(left, int(top + _ROUNDING), wide, side)
             left += wide + gap
         top += full * scale + gap
     return boxes

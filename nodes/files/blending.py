@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...ltx_core_impl.media.blending import LEVELS, pyramid_blend
+from ...ltx_core_impl.media.blending import LEVELS, pyramid_blend, softly_grown
 from ...ltx_core_impl.media.clips import resize_mask
 from ..wires.checks import InputError, check_widgets, message_or_true
 from ..wires.pictures import require_mask_for, require_pictures
 
 CATEGORY = "LTX-2/video"
-MAX_LEVELS = 12
+MAX_LEVELS, MAX_GROW = 12, 15
 
 
 class LTX2PyramidBlend(io.ComfyNode):
@@ -41,17 +41,26 @@ class LTX2PyramidBlend(io.ComfyNode):
                     tooltip="How far colours reach across the edge: about 2 to the power of this many pixels. 0 = a "
                     "hard edge, 4 = 16 pixels, 7 = 128.",
                 ),
+                io.Int.Input(
+                    "grow",
+                    default=0,
+                    min=0,
+                    max=MAX_GROW,
+                    optional=True,
+                    tooltip="How much larger the white part becomes, with a soft edge, in 64ths of the longer side of "
+                    "the picture: 5 and 6 in the two stages of the in-painting recipe. 0 = the mask as it is.",
+                ),
             ],
             outputs=[io.Image.Output(display_name="images", tooltip="The blended pictures.")],
         )
 
     @classmethod
-    def validate_inputs(cls, levels) -> bool | str:
-        return message_or_true(lambda: check_widgets(cls, levels=levels))
+    def validate_inputs(cls, levels, grow=0) -> bool | str:
+        return message_or_true(lambda: check_widgets(cls, levels=levels, grow=grow))
 
     @classmethod
-    def execute(cls, images, source, mask, levels) -> io.NodeOutput:
-        check_widgets(cls, levels=levels)
+    def execute(cls, images, source, mask, levels, grow=0) -> io.NodeOutput:
+        check_widgets(cls, levels=levels, grow=grow)
         upper, lower = require_pictures(images, "images"), require_pictures(source, "source")
         if upper.shape[1:3] != lower.shape[1:3]:
             raise InputError(
@@ -61,7 +70,8 @@ class LTX2PyramidBlend(io.ComfyNode):
         count = min(len(upper), len(lower))
         upper, lower = upper[:count], lower[:count].to(upper.device)
         marked = require_mask_for(mask[:count] if len(mask) > count else mask, upper, "mask")
-        return io.NodeOutput(pyramid_blend(upper, lower, resize_mask(marked, *upper.shape[1:3]), levels))
+        marked = softly_grown(resize_mask(marked, *upper.shape[1:3]), grow)
+        return io.NodeOutput(pyramid_blend(upper, lower, marked, levels))
 
 
 NODES = [LTX2PyramidBlend]

@@ -159,21 +159,20 @@ class LTX2LoadHDR(io.ComfyNode):
                 fit=fit,
             )
             if file is not None:
-                _check_file(Path(host_files.find_input(file, "file").path))
+                check_file(Path(host_files.find_input(file, "file").path))
 
         return message_or_true(check)
 
     @classmethod
     def fingerprint_inputs(cls, file, **_) -> str:
-        path = Path(host_files.find_input(file, "file").path)
-        return repr([FileRef.of(str(one)) for one in (exr_files(path) if path.is_dir() else [path])])
+        return fingerprint(file)
 
     @classmethod
     def execute(cls, file, color_space, frame_rate, first_frame, length, trim, width, height, fit) -> io.NodeOutput:
         check_widgets(cls, color_space=color_space, frame_rate=frame_rate, fit=fit, width=width, height=height)
-        source = _source(Path(host_files.find_input(file, "file").path), frame_rate, first_frame, length, trim)
+        source = source_of(Path(host_files.find_input(file, "file").path), frame_rate, first_frame, length, trim)
         if source.files:
-            _say_other_tags(source.files[0], color_space)
+            say_other_tags(source.files[0], color_space)
         images, progress = None, host.Progress(source.count, "Reading", unit="frame")
         for index, picture in enumerate(source.pictures(color_space)):
             if width or height:
@@ -188,11 +187,17 @@ class LTX2LoadHDR(io.ComfyNode):
         )
 
 
+def fingerprint(file: str) -> str:
+    """Another one when a file of the sequence is another one."""
+    path = Path(host_files.find_input(file, "file").path)
+    return repr([FileRef.of(str(one)) for one in (exr_files(path) if path.is_dir() else [path])])
+
+
 def _is_exr(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() == EXTENSION
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
     """Raise ValueError when the file, or the first of a folder, is none that can be read."""
     if _is_exr(path):
         exr_info(exr_files(path)[0])
@@ -200,7 +205,8 @@ def _check_file(path: Path) -> None:
         probe_video(path)
 
 
-def _source(path: Path, rate: float, first: int, length: int, trim: bool) -> Source:
+def source_of(path: Path, rate: float, first: int, length: int, trim: bool) -> Source:
+    """What is taken of a file or a folder. Raises `InputError` where it ends before ``first``."""
     files: tuple[Path, ...] = ()
     if _is_exr(path):
         files, exact = tuple(exr_files(path)), frame_rate(rate or EXR_RATE)
@@ -216,7 +222,7 @@ def _source(path: Path, rate: float, first: int, length: int, trim: bool) -> Sou
     return Source(path, files, exact, first, snap_frames(count, CELL) if trim else count)
 
 
-def _say_other_tags(path: Path, space: str) -> None:
+def say_other_tags(path: Path, space: str) -> None:
     """Log a file whose own words contradict the space that it is read in."""
     header = exr_info(path)
     wanted = REC709 if space == SRGB_LINEAR else AP1

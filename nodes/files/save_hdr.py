@@ -168,6 +168,13 @@ class LTX2SaveHDR(io.ComfyNode):
                 io.Audio.Input("audio", optional=True, tooltip="Sound of the films, cut or padded to the picture."),
                 exr_space_input(SRGB_LINEAR, optional=True),
                 hlg_input(False, optional=True),
+                frame_rate_input(
+                    "Frames per second of the films; 0 = the latent's. Connect the source's where the model was told "
+                    "another rate than the film plays at, as with SDR films of more than 30 per second.",
+                    default=0.0,
+                    least=0.0,
+                    optional=True,
+                ),
             ],
             outputs=_outputs(" (the last clip's)"),
         )
@@ -183,11 +190,12 @@ class LTX2SaveHDR(io.ComfyNode):
         temporal_overlap,
         exr_space=SRGB_LINEAR,
         hlg_master=False,
+        frame_rate=0.0,
     ) -> bool | str:
         def check() -> None:
             if filename_prefix is not None:
                 host_files.check_prefix(filename_prefix)
-            check_widgets(cls, curve=curve, exr_space=exr_space)
+            check_widgets(cls, curve=curve, exr_space=exr_space, frame_rate=frame_rate)
             check_tiling(tile_size, tile_overlap, temporal_size, temporal_overlap)
             check_master(hlg_master)
 
@@ -213,6 +221,7 @@ class LTX2SaveHDR(io.ComfyNode):
         audio=None,
         exr_space=SRGB_LINEAR,
         hlg_master=False,
+        frame_rate=0.0,
     ) -> io.NodeOutput:
         check_widgets(
             cls,
@@ -222,12 +231,13 @@ class LTX2SaveHDR(io.ComfyNode):
             crop_height=crop_height,
             keep_every=keep_every,
             exr_space=exr_space,
+            frame_rate=frame_rate,
         )
         host_files.check_prefix(filename_prefix)
         clips = Clips.of(video_latent, video_vae)
         light = LinearLight.of(clips, curve, crop_width, crop_height, keep_every)
         check_master(hlg_master, light.height, light.width)
-        rate = file_rate(0.0, video_latent) / keep_every
+        rate = file_rate(frame_rate, video_latent) / keep_every
         sounds = clip_sounds(audio, clips.count)
         metadata = host_files.graph_metadata(cls.hidden)
         progress = host.Progress(clips.count * clips.frames, "Decoding and writing", unit="frame")

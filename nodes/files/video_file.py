@@ -47,6 +47,8 @@ logger = logging.getLogger(__name__)
 CATEGORY = "LTX-2/video"
 MAX_LENGTH = 100001
 CHUNK_FRAMES = 8
+FASTEST_TOLD = 30.0
+"""Frames per second that the HDR LoRA is told at most, whatever the film plays at (spec 08 §3.2)."""
 LIGHTS = {"SDR": Display, "ACEScct": WorkingCode}
 """How the film is read: as a screen shows it, or as the light it stands for in log code."""
 UPLOAD_BUTTON = "image"
@@ -153,6 +155,11 @@ class LTX2EncodeVideoFile(io.ComfyNode):
                     tooltip="The file's alpha in the size of the latent's frames, white = opaque; of a file without "
                     "alpha one white frame.",
                 ),
+                io.Float.Output(
+                    display_name="model_rate",
+                    tooltip="What the HDR LoRA is told as frame rate: frame_rate, or 30 where that is faster. For "
+                    "'LTX-2 Sampler' and 'LTX-2 Empty Latents'; the files keep frame_rate.",
+                ),
             ],
         )
 
@@ -218,7 +225,8 @@ class LTX2EncodeVideoFile(io.ComfyNode):
         audio_latent = None if sound_handle is None else _audio_latent(sound, is_silent, sound_handle, cut)
         audio = {"waveform": sound.waveform[None], "sample_rate": sound.sampling_rate}
         alpha = _alpha(source, info, cut, start, fit)
-        return io.NodeOutput(video, audio_latent, audio, cut.rate, cut.frames, info.width, info.height, alpha)
+        told = min(cut.rate, FASTEST_TOLD)
+        return io.NodeOutput(video, audio_latent, audio, cut.rate, cut.frames, info.width, info.height, alpha, told)
 
 
 def _light(chosen: str | None) -> str | None:
@@ -238,8 +246,8 @@ def _cut(
 ) -> Cut:
     """What is taken, with all that is 0 filled in. Raises `InputError` when the file does not hold it."""
     scale = geometry.scale
-    width = width or _whole_cells(info.width, scale.width, fit)
-    height = height or _whole_cells(info.height, scale.height, fit)
+    width = width or whole_cells(info.width, scale.width, fit)
+    height = height or whole_cells(info.height, scale.height, fit)
     check_clip_size(geometry, width, height)
     rate = float(frame_rate(rate) if rate else info.fps)
     available = count_at_rate(source.path, rate, start)
@@ -256,7 +264,8 @@ def _cut(
     return Cut(length, height, width, rate)
 
 
-def _whole_cells(pixels: int, cell: int, fit: str) -> int:
+def whole_cells(pixels: int, cell: int, fit: str) -> int:
+    """A side of the file on the grid of cells: rounded up to two of them to pad, down to one to crop."""
     if fit == PAD:
         return -(-pixels // (2 * cell)) * 2 * cell
     return max(1, pixels // cell) * cell

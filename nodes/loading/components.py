@@ -238,9 +238,10 @@ def video_decoder(handle: ComponentHandle, working_memory: int, dtype: torch.dty
     return _part(handle, "video_decoder", working_memory=working_memory, dtype=dtype)
 
 
-def video_decoder_bytes(handle: ComponentHandle) -> int:
-    """Size of the decoder's weights."""
-    return _stored_bytes([handle.file.path], "video_decoder", host.compute_dtype(host.compute_device(handle.device)))
+def video_decoder_bytes(handle: ComponentHandle, dtype: torch.dtype | None = None) -> int:
+    """Size of the decoder's weights; in ``dtype`` if one is named."""
+    dtype = dtype or host.compute_dtype(host.compute_device(handle.device))
+    return _stored_bytes([handle.file.path], "video_decoder", dtype)
 
 
 def audio_encoder(handle: ComponentHandle) -> Any:

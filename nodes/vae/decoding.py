@@ -64,9 +64,9 @@ class Clips:
         diffusion decoder, 0 for its own. Raises ValueError when the tiles do not suit the decoder.
         """
         precise = precise or self.handle.float32
-        plan = decode_plan(self.handle, tuple(self.samples.shape[2:]), sizes, auto_tiles, whole)
-        memory = plan.working_memory * (2 if precise else 1)
-        with components.video_decoder(self.handle, memory, dtype=torch.float32 if precise else None) as decoder:
+        plan = decode_plan(self.handle, tuple(self.samples.shape[2:]), sizes, auto_tiles, whole, precise)
+        dtype = torch.float32 if precise else None
+        with components.video_decoder(self.handle, plan.working_memory, dtype=dtype) as decoder:
             if steps and isinstance(decoder, DiffusionVideoDecoder):
                 decoder = decoder.with_steps(steps)
 

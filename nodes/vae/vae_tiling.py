@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
+
 from ...ltx_core_impl.model.video_vae import (
     AxisTiling,
     PerAxisTiling,
@@ -15,6 +17,7 @@ from ...ltx_core_impl.model.video_vae import (
     auto_tiling,
 )
 from ...ltx_core_impl.model.video_vae.diffusion import (
+    ELEMENT_BYTES,
     DiffusionDecoderParams,
     diffusion_plan,
     required_overlaps,
@@ -83,7 +86,12 @@ def convolution_tiling(vae: ComponentHandle, sizes: TileSizes) -> Tiling | None:
 
 
 def decode_plan(
-    vae: ComponentHandle, latent_size: tuple[int, int, int], sizes: TileSizes, auto: bool, whole: bool = False
+    vae: ComponentHandle,
+    latent_size: tuple[int, int, int],
+    sizes: TileSizes,
+    auto: bool,
+    whole: bool = False,
+    precise: bool = False,
 ) -> DecodePlan:
     """Tiles for a latent of (frames, height, width).
 
@@ -92,21 +100,27 @@ def decode_plan(
             far larger overlaps than a convolutional decoder.
         whole: let ``auto`` also decode the whole clip at once with a convolutional decoder, two to three times as
             fast, where that fits. Not for those who must never hold a clip as a whole.
+        precise: the decoder computes in float32, which takes twice the memory.
 
     Raises:
         ValueError: the tiles do not suit the decoder, or the memory does not suffice.
     """
     params = diffusion_params(vae)
     if params is not None:
-        return _diffusion_plan(vae, params, latent_size, sizes, auto)
+        return _diffusion_plan(vae, params, latent_size, sizes, auto, precise)
     tiling = convolution_tiling(vae, sizes)
     geometry = video_geometry(vae)
     frames, height, width = latent_size
     size = (geometry.pixel_frames(frames), height * geometry.scale.height, width * geometry.scale.width)
-    memory = components.convolution_memory(math.prod(size))
-    if auto and whole and memory + components.video_decoder_bytes(vae) <= host.grantable_memory():
+    times = 2 if precise else 1
+    memory = components.convolution_memory(math.prod(size)) * times
+    if auto and whole and memory + components.video_decoder_bytes(vae, _dtype(precise)) <= host.grantable_memory():
         return DecodePlan(None, memory)
-    return DecodePlan(tiling, components.convolution_memory(tile_pixels(size, sizes)))
+    return DecodePlan(tiling, components.convolution_memory(tile_pixels(size, sizes)) * times)
+
+
+def _dtype(precise: bool) -> torch.dtype | None:
+    return torch.float32 if precise else None
 
 
 def _check_overlaps(params: DiffusionDecoderParams, sizes: TileSizes) -> None:
@@ -124,15 +138,21 @@ def _diffusion_plan(
     latent_size: tuple[int, int, int],
     sizes: TileSizes,
     auto: bool,
+    precise: bool,
 ) -> DecodePlan:
+    element_bytes = torch.float32.itemsize if precise else ELEMENT_BYTES
     padded = tuple(max(length, least) for length, least in zip(latent_size, params.min_latent_size, strict=True))
     if auto:
         tiling = auto_tiling(
-            params, padded, free_bytes=host.grantable_memory(), model_bytes=components.video_decoder_bytes(vae)
+            params,
+            padded,
+            free_bytes=host.grantable_memory(),
+            model_bytes=components.video_decoder_bytes(vae, _dtype(precise)),
+            element_bytes=element_bytes,
         )
     else:
         tiling = sizes.per_axis()
         _check_overlaps(params, sizes)
     if tiling is not None:
         diffusion_plan(tiling, params, padded)  # refuses what does not suit before the weights are read
-    return DecodePlan(tiling, working_bytes(params, padded, tiling))
+    return DecodePlan(tiling, working_bytes(params, padded, tiling, element_bytes=element_bytes))

@@ -26,9 +26,19 @@ class NumberInput(io.Float.Input):
         return "FLOAT,INT"
 
 
-def frame_rate_input(tooltip: str, default: float = LTX_2_3_PRESET.fps, least: float = 0.01) -> io.Float.Input:
+def frame_rate_input(
+    tooltip: str, default: float = LTX_2_3_PRESET.fps, least: float = 0.01, optional: bool = False
+) -> io.Float.Input:
     """The frame rate of a clip, typed or linked; many nodes hand it out as a whole number."""
-    return NumberInput("frame_rate", default=default, min=least, max=MAX_FRAME_RATE, step=0.01, tooltip=tooltip)
+    return NumberInput(
+        "frame_rate",
+        default=default,
+        min=least,
+        max=MAX_FRAME_RATE,
+        step=0.01,
+        optional=optional,
+        tooltip=tooltip,
+    )
 
 
 def device_input(options: list[str]) -> io.Combo.Input:

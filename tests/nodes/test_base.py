@@ -94,13 +94,15 @@ RELEASED = {
     "temporal_size temporal_overlap noise_seed",
     "LTX2SaveEXR": "images filename_prefix half",
     "LTX2SaveHDR": "video_latent video_vae filename_prefix curve exposure crop_width crop_height half tile_size "
-    "tile_overlap temporal_size temporal_overlap noise_seed keep_every audio exr_space hlg_master",
+    "tile_overlap temporal_size temporal_overlap noise_seed keep_every audio exr_space hlg_master frame_rate",
     "LTX2SaveHDRPictures": "images frame_rate filename_prefix curve exposure exr_space half hlg_master audio",
+    "LTX2EncodeHDR": "file video_vae color_space frame_rate first_frame length width height fit tile_size "
+    "tile_overlap temporal_size temporal_overlap",
     "LTX2LoadHDR": "file color_space frame_rate first_frame length trim width height fit",
     "LTX2ToACEScct": "images color_space",
     "LTX2Float32VAE": "video_vae",
     "LTX2BlendExposures": "dark bright dark_stops bright_stops smoothness",
-    "LTX2PyramidBlend": "images source mask levels",
+    "LTX2PyramidBlend": "images source mask levels grow",
     "LTX2TilingSizes": "width height length canvas tile",
     "LTX2TiledFusion": "tile_width tile_height tile_frames overlap grid_cycle windows",
     "LTX2ReferenceSheet": "image_1 layout width height length gap image_2 image_3 image_4 image_5 image_6 image_7 "

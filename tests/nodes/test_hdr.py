@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -21,7 +22,7 @@ from ltx_core_impl.light.hlg import hlg_codes
 from ltx_core_impl.light.primaries import AP1
 from ltx_core_impl.light.spaces import EXR_SPACES, delivered, to_code
 from ltx_core_impl.media import probe_video, read_frames, write_exr, write_video
-from ltx_core_impl.media.exr_reader import exr_info, read_exr
+from ltx_core_impl.media.exr_reader import exr_info, read_exr, read_exr_sequence
 from ltx_core_impl.media.hlg_writer import HLGWriter
 from ltx_core_impl.types import Audio
 from tests.nodes.test_media import folders, latent, models, sound  # noqa: F401
@@ -189,7 +190,62 @@ def test_a_film_is_encoded_as_light(run: Run, models: SimpleNamespace, folders: 
     options = {"file": "grey.mp4", "video_vae": precise, "tile_size": 0, "temporal_size": 0}
     coded, plain = (run("LTX2EncodeVideoFile", **options, **more)[0] for more in ({"light": "ACEScct"}, {}))
     torch.testing.assert_close(coded["samples"], expected["samples"], rtol=1e-4, atol=1e-5)
+    assert run("LTX2EncodeVideoFile", **options)[-1] == 24.0
+    assert run("LTX2EncodeVideoFile", **options, frame_rate=60.0)[3::5] == (60.0, 30.0)  # the file's and the model's
     assert not torch.allclose(plain["samples"], coded["samples"], atol=1e-2)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_a_sequence_is_encoded_chunk_by_chunk(
+    run: Run,
+    models: SimpleNamespace,
+    folders: SimpleNamespace,
+    pack: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    fit: str,
+) -> None:
+    write_sequence(folders.input / "a", light(44, 64, 112))
+    [precise] = run("LTX2Float32VAE", video_vae=models.video_vae)
+    tiles = {"tile_size": 0, "tile_overlap": 0, "temporal_size": 24, "temporal_overlap": 16}
+    events: list[str] = []
+    module = sys.modules[f"{pack.__name__}.nodes.files.load_hdr"]
+    whole = run("LTX2LoadHDR", file="a", first_frame=2, width=128 if fit == "pad" else 96, height=64, fit=fit)[0]
+    [expected] = run("LTX2VideoVAEEncode", images=whole, video_vae=precise, frame_rate=24.0, **tiles)
+
+    def pictures(files: Any) -> Any:
+        for picture in read_exr_sequence(files):
+            events.append("read")
+            yield picture
+
+    class Progress:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def __call__(self, _: int) -> None:
+            events.append("encoded")
+
+    monkeypatch.setattr(module, "read_exr_sequence", pictures)
+    monkeypatch.setattr(sys.modules[f"{pack.__name__}.nodes.files.encode_hdr"].host, "Progress", Progress)
+    video, audio, rate, length, width, height, told = run(
+        "LTX2EncodeHDR", file="a", video_vae=precise, first_frame=2, fit=fit, **tiles
+    )
+    assert (rate, length, width, height, told) == (24.0, 41, 112, 64, 24.0)
+    assert events.count("read") == 41
+    assert events.index("encoded") <= 25, "a tile is encoded before the pictures of the next one are read"
+    assert audio["waveform"].shape[-1] == math.ceil(41 / 24 * 44100) and not audio["waveform"].any()
+    assert video["frame_rate"] == 24.0
+    torch.testing.assert_close(video["samples"], expected["samples"], rtol=1e-4, atol=1e-5)
+
+
+def test_films_and_what_is_refused_for_encoding(run: Run, models: SimpleNamespace, folders: SimpleNamespace) -> None:
+    with HLGWriter(folders.input / "hlg.mp4", fps=60, primaries=AP1) as writer:
+        writer.write(torch.full((10, 64, 64, 3), 0.18))
+    [precise] = run("LTX2Float32VAE", video_vae=models.video_vae)
+    video, _, rate, length, *_, told = run("LTX2EncodeHDR", file="hlg.mp4", video_vae=precise)
+    assert (video["samples"].shape, rate, length, told) == ((1, 128, 2, 2, 2), 60.0, 9, 30.0)
+    with pytest.raises(ValueError, match="ends before that"):
+        run("LTX2EncodeHDR", file="hlg.mp4", video_vae=precise, first_frame=10)
+    with pytest.raises(ValueError, match="64 or 96"):
+        run("LTX2EncodeHDR", file="hlg.mp4", video_vae=precise, width=80)
 
 
 # Writing
@@ -251,6 +307,14 @@ def test_a_master_beside_the_preview(
         assert (video.frames, video.average_rate) == (33, Fraction(24000, 1001))
         assert (video.codec_context.pix_fmt, audio.layout.nb_channels) == ("yuv420p10le", 2)
     assert probe_video(Path(folder) / "preview.mp4").frames == 33
+
+
+def test_films_play_at_the_rate_of_the_source(run: Run, models: SimpleNamespace, folders: SimpleNamespace) -> None:
+    video = latent(frames=2) | {"frame_rate": 30.0}  # what the model was told
+    options = {"video_latent": video, "video_vae": models.video_vae, "exr_space": "none"}
+    for told, wanted in ((50.0, 50), (0.0, 30)):
+        folder, _ = run("LTX2SaveHDR", **options, frame_rate=told)
+        assert probe_video(Path(folder) / "preview.mp4").fps == wanted
 
 
 def test_pictures_are_written_from_file_to_file(run: Run, folders: SimpleNamespace) -> None:

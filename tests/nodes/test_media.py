@@ -114,13 +114,15 @@ def test_a_long_clip_is_never_in_memory_as_a_whole(
     module = sys.modules[f"{pack.__name__}.nodes.files.save_video"]
     sizes: list[int] = []
 
-    class Writer(module.VideoWriter):
+    film = module.FILMS[module.MP4]
+
+    class Writer(film.writer):
         def write(self, frames: torch.Tensor) -> None:
             sizes.append(len(frames))
             assert frames.dtype == torch.uint8
             super().write(frames)
 
-    monkeypatch.setattr(module, "VideoWriter", Writer)
+    monkeypatch.setitem(module.FILMS, module.MP4, film._replace(writer=Writer))
     run("LTX2SaveVideo", video_latent=latent(frames=21), video_vae=models.video_vae, **TILES)
     assert sum(sizes) == 161 and max(sizes) <= 17
 
@@ -212,7 +214,7 @@ def moving(frames: int = 30, height: int = 64, width: int = 96) -> torch.Tensor:
 def test_a_file_is_encoded_as_its_frames_are(run: Run, models: SimpleNamespace, folders: SimpleNamespace) -> None:
     waveform = sound(1.0)["waveform"][0]
     write_video(folders.input / "clip.mp4", [moving()], fps=25, crf=0, audio=Audio(waveform, 44100))
-    video, audio_latent, audio, rate, length, width, height = run(
+    video, audio_latent, audio, rate, length, width, height, alpha = run(
         "LTX2EncodeVideoFile",
         file="clip.mp4",
         video_vae=models.video_vae,
@@ -220,6 +222,7 @@ def test_a_file_is_encoded_as_its_frames_are(run: Run, models: SimpleNamespace, 
         **(TILES | {"temporal_size": 24, "temporal_overlap": 16}),
     )
     assert (rate, length, width, height) == (25.0, 25, 96, 64)
+    assert alpha.shape == (1, 64, 96) and alpha.all()
     assert video["samples"].shape == (1, 128, 4, 2, 3) and video["frame_rate"] == 25.0
     assert audio_latent["samples"].shape[2] == 25
     assert audio["waveform"].shape == (1, 2, 44100) and audio["sample_rate"] == 44100
@@ -270,7 +273,7 @@ def test_variable_rates_become_constant_and_phone_video_upright(
     assert video["samples"].shape == (1, 128, 2, 1, 1)
     write_video(folders.input / "phone.mp4", [moving(9)], fps=24)
     rotate_by_90(folders.input / "phone.mp4")
-    video, *_, width, height = run("LTX2EncodeVideoFile", file="phone.mp4", video_vae=models.video_vae)
+    video, *_, width, height, _ = run("LTX2EncodeVideoFile", file="phone.mp4", video_vae=models.video_vae)
     assert (width, height) == (64, 96) and video["samples"].shape == (1, 128, 2, 3, 2)
 
 

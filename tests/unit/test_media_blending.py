@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltx_core_impl.media.blending import FRAMES_AT_ONCE, pyramid_blend
+from ltx_core_impl.media.blending import FRAMES_AT_ONCE, SOFT_GRID, pyramid_blend, softly_grown
 
 
 def film(seed: int, frames: int = 2, height: int = 64, width: int = 96) -> torch.Tensor:
@@ -53,6 +53,20 @@ def test_colours_change_over_many_pixels_and_detail_over_few() -> None:
     stripes[:, ::2] += 0.2
     contrast = pyramid_blend(stripes, torch.full_like(stripes, 0.5), mask, levels=4)[0, 64:66, :, 0].diff(dim=0).abs()
     assert contrast[0, :120].min() > 0.15 and contrast[0, 136:].max() < 0.03
+
+
+def test_a_mask_grows_in_64ths_of_the_longer_side() -> None:
+    mask = torch.zeros(1, SOFT_GRID // 2, SOFT_GRID)
+    mask[0, 10:12, 30:32] = 1
+    wanted = torch.zeros_like(mask)
+    wanted[0, 5:17, 25:37] = 1  # in its own size: a plain square of 11 around every white pixel
+    assert torch.equal(softly_grown(mask, 5), wanted)
+    large = softly_grown(mask.repeat_interleave(4, 1).repeat_interleave(4, 2), 5)
+    assert large.shape == (1, 128, 256)
+    assert (large[0, 24:64, 104:144] == 1).all() and not large[0, :16].any() and not large[0, :, 152:].any()
+    soft = large[0, 40, 96:104]  # the edge of a cell of 4 pixels
+    assert (soft[1:] >= soft[:-1]).all() and ((soft > 0) & (soft < 1)).any()
+    assert softly_grown(mask, 0) is mask
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -36,6 +36,14 @@ def test_automatic_tiles_fit_into_the_memory_they_were_chosen_for(gib: int) -> N
     assert working_bytes(params, size, chosen) + 2 * GIB <= gib * GIB
 
 
+def test_float32_takes_twice_the_memory_and_smaller_tiles() -> None:
+    params, size = published(), (16, 16, 24)
+    half, full = (auto_tiling(params, size, 12 * GIB, MODEL_BYTES, element_bytes=width) for width in (2, 4))
+    assert working_bytes(params, size, half, element_bytes=4) == 2 * working_bytes(params, size, half)
+    assert working_bytes(params, size, half, element_bytes=4) + 2 * GIB > 12 * GIB, "the tiles of 16 bits are too large"
+    assert working_bytes(params, size, full, element_bytes=4) + 2 * GIB <= 12 * GIB
+
+
 def test_working_bytes_grow_with_the_tile_and_end_at_the_whole_clip() -> None:
     params, size = published(), (16, 16, 24)  # 121 frames of 512 x 768
     small = PerAxisTiling(frames=AxisTiling(80, 40), height=AxisTiling(320, 160), width=AxisTiling(320, 160))

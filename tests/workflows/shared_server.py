@@ -10,10 +10,18 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.conftest import checkpoint_path
 from tools.provision import demo_inputs, is_provisioned, provision
 from tools.server import Server
+
+SCENE = {
+    name: torch.randn(48, width, generator=torch.Generator().manual_seed(width))
+    for name, width in (("video_context", 64), ("audio_context", 32))
+}
+"""Tokens as wide as the tiny transformer of LTX-2.5 takes them."""
 
 # No tutorial, no banner, no map: a test's screenshot shows the graph.
 BROWSER_SETTINGS = {
@@ -39,14 +47,20 @@ def running_server() -> Server:
     (folder / "input").mkdir()
     for source in demo_inputs():
         shutil.copyfile(source, folder / "input" / source.name)
-    server = Server(provision(), folder=folder, options=["--extra-model-paths-config", str(_broken_models(folder))])
+    server = Server(provision(), folder=folder, options=["--extra-model-paths-config", str(_own_models(folder))])
     server.start()
     atexit.register(server.stop)
     return server
 
 
-def _broken_models(folder: Path) -> Path:
-    """Checkpoints that a user may really have, besides the good ones; returns the file that tells ComfyUI of them."""
+def _own_models(folder: Path) -> Path:
+    """Files that no golden case has; returns the file that tells ComfyUI of them.
+
+    Broken checkpoints, as a user may really have them besides the good ones, and a fixed text of an HDR LoRA.
+    """
+    embeddings = folder / "models" / "embeddings"
+    embeddings.mkdir(parents=True)
+    save_file(SCENE, embeddings / "ltx-2.5-tiny-scene-emb.safetensors")
     checkpoints = folder / "models" / "checkpoints"
     checkpoints.mkdir(parents=True)
     good = checkpoint_path("2.3").read_bytes()
@@ -60,5 +74,6 @@ def _broken_models(folder: Path) -> Path:
     for name, content in contents.items():
         (checkpoints / f"{name}.safetensors").write_bytes(content)
     config = folder / "extra_model_paths.yaml"
-    config.write_text(f"broken:\n  base_path: {folder / 'models'}\n  checkpoints: checkpoints\n")
+    folders = "  checkpoints: checkpoints\n  embeddings: embeddings\n"
+    config.write_text(f"own:\n  base_path: {folder / 'models'}\n{folders}")
     return config

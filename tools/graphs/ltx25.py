@@ -191,17 +191,27 @@ def _full_model(make: Pipeline, clip: Node, guides: Output | None) -> None:
 
 
 def split_pipeline(
-    name: str, title: str, transformer: str, advice: str, files: tuple[str, ...] = (), lora: str = "none"
+    name: str,
+    title: str,
+    transformer: str,
+    advice: str,
+    files: tuple[str, ...] = (),
+    lora: str = "none",
+    with_encoder: bool = True,
 ) -> Pipeline:
-    """A new graph with its note and the loaders of the split files."""
+    """A new graph with its note and the loaders of the split files; a graph without prompts needs no text encoder."""
     graph = Graph(name)
-    listed = (transformer, ENCODER, VIDEO_VAE, AUDIO_VAE, *files)
+    encoders = (ENCODER,) if with_encoder else ()
+    listed = (transformer, *encoders, VIDEO_VAE, AUDIO_VAE, *files)
     graph.note(title, note(NOTE, listed, advice))
     with graph.group("Models"):
         loader = graph.node("LTX2CheckpointLoader", "Transformer", checkpoint=transformer, lora=lora)
         video = graph.node("LTX2ComponentLoader", "Video VAE", file=VIDEO_VAE)
         audio = graph.node("LTX2ComponentLoader", "Audio VAE and vocoder", file=AUDIO_VAE)
-        encoder = graph.node("LTX2TextEncoderLoader", text_encoder=ENCODER, text_projection=loader["text_projection"])
+        encoder = None
+        if with_encoder:
+            projection = loader["text_projection"]
+            encoder = graph.node("LTX2TextEncoderLoader", text_encoder=ENCODER, text_projection=projection)
     models = {
         "model": loader["model"],
         "video_vae": video["video_vae"],

@@ -36,7 +36,8 @@ class Pipeline:
     graph: Graph
     loader: Node | dict[str, Output]
     """The model and its parts by output name: one loader of a combined checkpoint, or the outputs of several."""
-    encoder: Node
+    encoder: Node | None
+    """None where no prompt is encoded."""
 
     # Models
 

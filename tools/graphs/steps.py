@@ -14,10 +14,12 @@ from tools.graphs.graph import UPLOADS, Graph, GraphError, InputSlot, Node, Outp
 
 MODEL, PROMPT, SIZE, GENERATE, FILE, RESULT = "Model", "Prompt", "Size and length", "Generate", "file", "result"
 SOURCE = "Source and size"
+MODEL_TYPES = {"LTX2Float32VAE", "LTX2ParallelModel"}
 PROMPT_TYPES = {
     "LTX2TextEncode",
     "LTX2EnhancePrompt",
     "LTX2SegmentPrompts",
+    "LTX2TimedPrompt",
     "LTX2SaveContext",
     "LTX2LoadContext",
     "StringConcatenate",
@@ -28,6 +30,8 @@ SIZE_TYPES = {
     "LTX2DurationPredictor",
     "LTX2ContextWindows",
     "LTX2SpatialTiles",
+    "LTX2TilingSizes",
+    "LTX2TiledFusion",
     "PrimitiveFloat",
     "PrimitiveInt",
 }
@@ -55,6 +59,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "LTX2TextEncode": ("prompt",),
     "LTX2EnhancePrompt": ("prompt", "seed"),
     "LTX2SegmentPrompts": ("prompts",),
+    "LTX2TimedPrompt": ("prompt",),
     "LTX2EmptyLatents": ("width", "height", "length", "frame_rate"),
     "LTX2DFRCanvas": ("length",),
     "PrimitiveFloat": ("value",),
@@ -120,7 +125,7 @@ def role_of(node: Node, object_info: dict[str, Any]) -> str:
     options = [[*spec, {}][1] for section in info["input"].values() for spec in section.values()]
     if any(option.get(key) for option in options for key in (*UPLOADS, "audio_upload")):
         return FILE
-    if node.type.endswith("Loader"):
+    if node.type.endswith("Loader") or node.type in MODEL_TYPES:
         return MODEL
     if node.type in SIZE_TYPES or node.type in SOURCE_TYPES:
         return SIZE
