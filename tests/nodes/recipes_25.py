@@ -28,6 +28,7 @@ from ltx_core_impl.presets import ANCESTRAL_SEED_OFFSET, DISTILLED_SIGMAS, STAGE
 from ltx_core_impl.sampling.denoisers import SimpleDenoiser
 from ltx_core_impl.sampling.loops import euler_ancestral_denoising_loop
 from ltx_core_impl.sampling.stage import StageModality, denoise_stage
+from ltx_core_impl.sampling.timed_text import Shots, TimedText
 from ltx_core_impl.types import Audio, VideoPixelShape
 from tests.conftest import GOLDEN_25
 from tests.pipeline_helpers import FPS, FRAMES, HEIGHT, SOUND_RATE, WIDTH
@@ -39,6 +40,7 @@ SEED, FILL_SEED = 42, 43
 SIZE, TWICE, HALF = (HEIGHT, WIDTH), (2 * HEIGHT, 2 * WIDTH), (HEIGHT // 2, WIDTH // 2)
 PLAIN, HALVING = "ltx-2.5-tiny-distilled-lora-bf16", "ltx-2.5-tiny-ic-lora-pixel-spatial-upscaler-x2-1.0"
 """LoRAs: one without wishes, one that wants references of half the size."""
+SHOT_2 = "A blue square stands still, and a dog barks."
 FILL_SIGMAS = (0.725, 0.421875, 0.0)
 Latents = tuple[Tensor | None, Tensor | None]
 Pictures = Callable[[str], Tensor]
@@ -55,9 +57,18 @@ class Recipes25:
     # Parts
 
     @cached_property
-    def _denoiser(self) -> SimpleDenoiser:
-        [context] = load_model("2.5").encode([self.prompt])
-        return SimpleDenoiser(context.video_encoding, context.audio_encoding)
+    def _contexts(self) -> tuple:
+        return tuple(load_model("2.5").encode([self.prompt, SHOT_2]))
+
+    def _denoiser(self, shots: Shots | None) -> SimpleDenoiser:
+        """The prompt; with shots, the prompt in the first and another one in the second."""
+        first, second = self._contexts
+        if shots is None:
+            return SimpleDenoiser(first.video_encoding, first.audio_encoding)
+        return SimpleDenoiser(
+            TimedText((first.video_encoding, second.video_encoding), shots),
+            TimedText((first.audio_encoding, second.audio_encoding), shots),
+        )
 
     @cached_property
     def _transformer(self) -> Callable[[str | None], X0Model]:
@@ -98,10 +109,10 @@ class Recipes25:
     def _first(self, size: tuple[int, int], strength: float) -> ConditioningItem:
         return VideoConditionByLatentIndex(self._image(size), strength=strength, latent_idx=0)
 
-    def _reference(self, pictures: Tensor, size: tuple[int, int], factor: int = 1) -> ConditioningItem:
+    def _reference(self, pictures: Tensor, size: tuple[int, int], factor: int = 1, frame: int = 0) -> ConditioningItem:
         frames = (pictures[:FRAMES] * 255).round().to(torch.uint8)
         latent = self._encoder(conditioning_video(frames, size[0] // factor, size[1] // factor))
-        return VideoConditionByReferenceLatent(latent, downscale_factor=factor, strength=1.0)
+        return VideoConditionByReferenceLatent(latent, downscale_factor=factor, strength=1.0, frame_idx=frame)
 
     def _stage(
         self,
@@ -115,6 +126,7 @@ class Recipes25:
         video: Tensor | bool | None = None,
         audio: Tensor | bool | None = None,
         frozen: bool = False,
+        shots: Shots | None = None,
     ) -> Latents:
         """One stage; False leaves a modality out, None starts it from noise."""
         video_tools, audio_tools = tools(VideoPixelShape(1, FRAMES, *size, fps), LTX_2_5_RULES)
@@ -122,7 +134,7 @@ class Recipes25:
         loop = {"loop": partial(euler_ancestral_denoising_loop, noise_seed=[seed + ANCESTRAL_SEED_OFFSET])}
         states = denoise_stage(
             transformer=self._transformer(lora),
-            denoiser=self._denoiser,
+            denoiser=self._denoiser(shots),
             sigmas=sigmas,
             noiser=GaussianNoiser(seeded_generators([seed])),
             device="cpu",
@@ -184,6 +196,22 @@ class Recipes25:
     def ingredients(self, pictures: Pictures) -> Latents:
         """§5.6: the sheet as a film."""
         return self._stage(self._reference(pictures("LTX-2 Reference Sheet"), SIZE), lora=PLAIN)
+
+    def layout_to_render(self, pictures: Pictures) -> Latents:
+        """§5.7: layout and, before the clip, look, in both stages; no sound."""
+
+        def items(size: tuple[int, int]) -> tuple[ConditioningItem, ...]:
+            layout = self._reference(pictures("LTX-2 Fit Video"), size)
+            return layout, self._reference(pictures("Look"), size, frame=-1)
+
+        wires = {"fps": FPS, "lora": PLAIN, "audio": False}
+        first = self._stage(*items(SIZE), **wires)
+        larger = {"size": TWICE, "video": self._upscaled(first[0]), "sigmas": STAGE_2_DISTILLED_SIGMAS}
+        return self._stage(*items(TWICE), **larger, **wires)
+
+    def several_shots(self, pictures: Pictures) -> Latents:
+        """Two prompts with a cut at 0.3 s."""
+        return self._stage(shots=Shots((0.3,)))
 
     def fill(self, pictures: Pictures) -> Latents:
         """§3.3, first stage: the green film at half the size, the source's sound."""

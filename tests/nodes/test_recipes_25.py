@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import relative_error
 from tests.nodes.graph_runner import GraphRunner
-from tests.nodes.recipes_25 import Recipes25
+from tests.nodes.recipes_25 import SHOT_2, Recipes25
 from tests.pipeline_helpers import prompt_25, with_inputs, write_inputs
 from tools.graphs import ltx25_control, ltx25_distilled
 from tools.server import Prompt
@@ -25,6 +25,8 @@ RECIPES = {
     "ltx-2.5-video-to-video": [("video_to_video", "Sampling")],
     "ltx-2.5-motion-tracks": [("motion_tracks", "Sampling")],
     "ltx-2.5-ingredients": [("ingredients", "Sampling")],
+    "ltx-2.5-layout-to-render": [("layout_to_render", "Stage 2")],
+    "ltx-2.5-several-shots": [("several_shots", "Sampling")],
     "ltx-2.5-inpaint": [("fill", "Stage 1"), ("refined_fill", "Stage 2")],
 }
 SAME_STAGES = {"ltx-2.5-outpaint": "ltx-2.5-inpaint"}
@@ -53,7 +55,11 @@ def results() -> dict[str, tuple[Any, ...]]:
 
 def compared_prompt(name: str) -> Prompt:
     """The graph with a short prompt and without live previews, whose colours take long to find."""
-    prompt = with_inputs(prompt_25(name), "LTX2TextEncode", prompt=PROMPT)
+    prompt = prompt_25(name)
+    if name == "ltx-2.5-several-shots":
+        prompt = with_inputs(prompt, "LTX2TimedPrompt", prompt=f"0-0.3s: {PROMPT}\n0.3-5s: {SHOT_2}")
+    else:
+        prompt = with_inputs(prompt, "LTX2TextEncode", prompt=PROMPT)
     for node in prompt.values():
         if node["class_type"] == "LTX2Sampler":
             node["inputs"].pop("video_vae", None)

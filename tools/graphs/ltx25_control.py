@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from tools.graphs.graph import Graph, Node, Output
-from tools.graphs.ltx25 import DISTILLED, split_pipeline
+from tools.graphs.ltx25 import DISTILLED, SPATIAL_UPSCALER, split_pipeline
 from tools.graphs.ltx25_distilled import ANCESTRAL, SEED
 from tools.graphs.media import TRACK_LORA, TRACKS
-from tools.graphs.parts import Pipeline
+from tools.graphs.parts import STAGE_2, Pipeline
 from tools.graphs.prompts_25 import CAPTIONS, WORDS
 from tools.graphs.videos import INPAINT_LORA, UNION_LORA
 
 COLOUR_LORA = "ltx-2.5-22b-ic-lora-colorization-0.9.safetensors"
+LAYOUT_LORA = "ltx-2.5-22b-ic-lora-layout-to-render-1.0.safetensors"
 SHEET_LORA = "ltx-2.5-22b-ic-lora-ingredients-0.9.safetensors"
 FILL_SEED = 43
 FILL_SIGMAS = "0.725, 0.421875, 0"
@@ -107,6 +108,43 @@ def ingredients() -> Graph:
         clip = make.clip(width=768, height=448)
         guides = make.reference(sheet, model, clip["video_latent"])
     _with_new_sound(make, positive, model, clip, guides)
+    return make.graph
+
+
+def layout_to_render() -> Graph:
+    """A gray playblast and one finished still become a finished shot; the LoRA and both references in both stages."""
+    advice = (
+        "- **Video**: the playblast. **Look**: a still of its first frame as it shall look in the end, by an image "
+        "model; never the gray frame itself.\n"
+        "- **Prompt**: the finished shot in one or two sentences, without words like clay or 3D.\n"
+        "- **Sizes** must be set twice: the whole in 'LTX-2 Fit Video', half of it in 'LTX-2 Empty Latents'.\n"
+        "- **frame_index** -1 of the second guide is a place before the clip, not its last frame."
+    )
+    name = "ltx-2.5-layout-to-render"
+    files = (LAYOUT_LORA, SPATIAL_UPSCALER)
+    make = split_pipeline(name, "LTX-2.5: a finished shot from a layout", DISTILLED, advice, files)
+    model = make.lora(LAYOUT_LORA, 1.0, "IC-LoRA, layout to render")
+    upscaler = make.upscaler(SPATIAL_UPSCALER)
+    positive = make.text(WORDS[name])
+    with make.graph.group("Layout and look"):
+        source = make.source(width=1920, height=1088)
+        look = make.graph.node("LoadImage", "Look", image="example.png")["IMAGE"]
+
+    def references(latent: Output) -> Output:
+        guides = make.reference(source["images"], model, latent, tile_size=512)
+        return make.reference(look, model, latent, guides=guides, frame_index=-1)
+
+    with make.graph.group("Stage 1"):
+        clip = make.clip(width=960, height=544, length=source["length"], frame_rate=source["frame_rate"])
+        start, guider = clip["video_latent"], make.guider(positive)
+        wires = {"model": model, "solver": ANCESTRAL, "seed": SEED}
+        first = make.stage("Stage 1", guider, make.distilled_sigmas(), video=start, guides=references(start), **wires)
+    with make.graph.group("Stage 2"):
+        larger = make.upscale(first["video_latent"], upscaler)["video_latent"]
+        sigmas = make.distilled_sigmas(STAGE_2)
+        second = make.stage("Stage 2", guider, sigmas, video=larger, guides=references(larger), **wires)
+        images = make.pictures(second["video_latent"])
+    make.save(images, source["audio"], source["frame_rate"], name)
     return make.graph
 
 
@@ -222,4 +260,12 @@ def _with_new_sound(make: Pipeline, positive: Output, model: Output, clip: Node,
     make.save(images, sound, clip["frame_rate"], make.graph.name)
 
 
-GRAPHS = [union_control(), video_to_video(), motion_tracks(), ingredients(), inpaint(), outpaint()]
+GRAPHS = [
+    union_control(),
+    video_to_video(),
+    motion_tracks(),
+    ingredients(),
+    layout_to_render(),
+    inpaint(),
+    outpaint(),
+]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tools.graphs.graph import Graph, Node, Output
 from tools.graphs.ltx25 import DISTILLED, SPATIAL_UPSCALER, split_pipeline
+from tools.graphs.media import SHOTS_ADVICE, timed_text
 from tools.graphs.parts import STAGE_2, Pipeline
+from tools.graphs.prompts import SHOTS
 from tools.graphs.prompts_25 import CAPTIONS, WORDS
 
 SLOW_LORA = "ltx-2.5-22b-lora-slow-motion-control-1.0.safetensors"
@@ -155,11 +157,24 @@ def slow_motion() -> Graph:
     return make.graph
 
 
+def several_shots() -> Graph:
+    """One clip, a prompt for each of its shots; one stage."""
+    name = "ltx-2.5-several-shots"
+    make = split_pipeline(name, "LTX-2.5: several shots in one clip", DISTILLED, SHOTS_ADVICE)
+    positive = timed_text(make, SHOTS)
+    with make.graph.group("Clip"):
+        clip = make.clip(width=960, height=544)
+    _only_stage(make, positive, clip)
+    return make.graph
+
+
 def _picture(make: Pipeline, title: str) -> Output:
     return make.graph.node("LoadImage", title, image="example.png")["IMAGE"]
 
 
-def _only_stage(make: Pipeline, positive: Output, clip: Node, guides: Output, solver: str = ANCESTRAL) -> None:
+def _only_stage(
+    make: Pipeline, positive: Output, clip: Node, guides: Output | None = None, solver: str = ANCESTRAL
+) -> None:
     """Sampling, decoding and saving."""
     with make.graph.group("Sampling and decoding"):
         wires = {**make.latents(clip), "guides": guides, "solver": solver}
@@ -168,4 +183,12 @@ def _only_stage(make: Pipeline, positive: Output, clip: Node, guides: Output, so
     make.save(images, sound, clip["frame_rate"], make.graph.name)
 
 
-GRAPHS = [single_stage(), image_to_video(), first_last_frame(), audio_to_video(), text_to_audio(), slow_motion()]
+GRAPHS = [
+    single_stage(),
+    image_to_video(),
+    first_last_frame(),
+    audio_to_video(),
+    text_to_audio(),
+    slow_motion(),
+    several_shots(),
+]

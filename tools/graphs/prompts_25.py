@@ -115,4 +115,8 @@ WORDS = {
         "stops, wipes rain from her face and says in a clear, amused voice, 'Of course it rains today.' Drops patter "
         "on the awnings."
     ),
+    "ltx-2.5-layout-to-render": (
+        "A detective in a gray trench coat walks through a rain-soaked alley at night, neon signs mirrored in the "
+        "puddles, steam rising from a grate. Film grain, shallow depth of field, cold blue light with warm windows."
+    ),
 }

@@ -19,6 +19,7 @@ SPLIT_FILES = {
     "ltx-2.5-22b-ic-lora-refine-details-1.0": "ltx-2.5-tiny-distilled-lora-bf16",
     "ltx-2.5-22b-ic-lora-colorization-0.9": "ltx-2.5-tiny-distilled-lora-bf16",
     "ltx-2.5-22b-ic-lora-ingredients-0.9": "ltx-2.5-tiny-distilled-lora-bf16",
+    "ltx-2.5-22b-ic-lora-layout-to-render-1.0": "ltx-2.5-tiny-distilled-lora-bf16",
     "ltx-2.5-22b-lora-slow-motion-control-1.0": "ltx-2.5-tiny-distilled-lora-bf16",
     "ltx-2.3-22b-ic-lora-in-outpainting-0.9": "ltx-2.5-tiny-distilled-lora-bf16",
     # These want references of half the size.
