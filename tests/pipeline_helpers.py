@@ -12,7 +12,7 @@ from PIL import Image
 
 from ltx_core_impl.media import write_video, write_wav
 from ltx_core_impl.types import Audio
-from tools.graphs.tiny import with_tiny_models
+from tools.graphs.tiny import with_tiny_models, with_tiny_split_files
 from tools.provision import REPO
 from tools.server import Prompt
 
@@ -79,6 +79,26 @@ def pipeline_prompt(name: str, version: str = "2.3") -> Prompt:
         if node["class_type"] == "LTX2ImageGuide" and inputs["frame_index"] > 0:
             changes = {"frame_index": 8}
         inputs |= {key: value for key, value in changes.items() if not isinstance(inputs.get(key), list)}
+    return prompt
+
+
+def prompt_25(name: str, **size: int) -> Prompt:
+    """The API form of an official graph of LTX-2.5 on its tiny split files, with the test inputs."""
+    path = REPO / "workflows" / "api" / f"{name}.json"
+    size = {"width": WIDTH, "height": HEIGHT, "length": FRAMES} | size
+    prompt = with_tiny_split_files(json.loads(path.read_text("utf-8")), **size)
+    changes: dict[str, dict[str, Any]] = {
+        "LoadImage": {"image": "source.png"},
+        "LoadImageMask": {"image": "mask.png"},
+        "LoadAudio": {"audio": "source.wav"},
+        "ImagePadForOutpaint": {"left": 32, "right": 32},
+        "LTX2FitVideo": {"width": 0, "height": 0},
+        # The published numbers cover the whole of a small picture.
+        "LTX2InpaintFill": {"grow": 2},
+        "LTX2PyramidBlend": {"levels": 1},
+    }
+    for node in prompt.values():
+        node["inputs"] |= changes.get(node["class_type"], {})
     return prompt
 
 

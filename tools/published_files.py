@@ -101,6 +101,7 @@ _ALL = [
         },
     ),
     *_of("Lightricks/LTX-2.3-22b-IC-LoRA-Union-Control", "loras", {"ltx-2.3-22b-ic-lora-union-control-ref0.5": 0.7}),
+    *_of("Lightricks/LTX-2.5-22b-IC-LoRA-Ingredients", "loras", {"ltx-2.5-22b-ic-lora-ingredients-0.9": None}),
     # Each in a repository of its own, whose name none of our sources gives.
     *_of(
         None,
@@ -115,6 +116,9 @@ _ALL = [
             "ltx-2.5-22b-ic-lora-alpha-gen-0.9": None,
             "ltx-2.5-22b-ic-lora-refine-details-1.0": None,
             "ltx-2.5-22b-ic-lora-day-to-night-0.9": None,
+            "ltx-2.5-22b-ic-lora-colorization-0.9": None,
+            "ltx-2.5-22b-ic-lora-layout-to-render-1.0": None,
+            "ltx-2.5-22b-lora-slow-motion-control-1.0": None,
         },
     ),
     *_of("Lightricks/LTX-2.5-22b-IC-LoRA-SDR-To-HDR", "loras", {"ltx-2.5-22b-ic-lora-sdr-to-hdr-1.0": None}),

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable
 from typing import Any
 
 from tools.server import Prompt
 
-CORE_MODULES = {"LoadVideo": "nodes_video", "GetVideoComponents": "nodes_video", "LoadAudio": "nodes_audio"}
+CORE_MODULES = {
+    "LoadVideo": "nodes_video",
+    "GetVideoComponents": "nodes_video",
+    "LoadAudio": "nodes_audio",
+    "TrimAudioDuration": "nodes_audio",
+    "Canny": "nodes_canny",
+    "JoinImageWithAlpha": "nodes_compositing",
+}
 
 
 class GraphRunner:
-    """Results of a prompt's nodes; every node runs once, when its result is first needed."""
+    """Results of a prompt's nodes; every node runs once, when its result is first needed.
 
-    def __init__(self, prompt: Prompt, nodes: dict[str, Any]) -> None:
+    Prompts that are given the same ``results`` share them, as in a server: what has the same inputs runs once.
+    """
+
+    def __init__(
+        self, prompt: Prompt, nodes: dict[str, Any], results: dict[str, tuple[Any, ...]] | None = None
+    ) -> None:
         self.prompt, self._nodes = prompt, nodes
-        self._results: dict[str, tuple[Any, ...]] = {}
+        self._results = {} if results is None else results
 
     def __call__(self, title: str) -> tuple[Any, ...]:
         """All outputs of the node with this title (or, if only one has it, this class)."""
@@ -24,14 +37,24 @@ class GraphRunner:
         return self._result(key)
 
     def _result(self, key: str) -> tuple[Any, ...]:
-        if key not in self._results:
+        signature = json.dumps(self._signature(key))
+        if signature not in self._results:
             node = self.prompt[key]
             inputs = {
                 name: self._result(value[0])[value[1]] if isinstance(value, list) else value
                 for name, value in node["inputs"].items()
             }
-            self._results[key] = self._function(node["class_type"])(**inputs)
-        return self._results[key]
+            self._results[signature] = self._function(node["class_type"])(**inputs)
+        return self._results[signature]
+
+    def _signature(self, key: str) -> list[Any]:
+        """The node and all that its result depends on."""
+        node = self.prompt[key]
+        inputs = {
+            name: [value[1], self._signature(value[0])] if isinstance(value, list) else value
+            for name, value in node["inputs"].items()
+        }
+        return [node["class_type"], inputs]
 
     def _function(self, type: str) -> Callable[..., tuple[Any, ...]]:
         if type in self._nodes:

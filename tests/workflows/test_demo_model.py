@@ -135,6 +135,7 @@ TESTED = {
     "upscale-refine": (17, 128, 128),
     "refine-video-file": (17, 128, 128),
     "long-video": (25, 64, 64),
+    "several-shots": (17, 64, 64),
 }
 SOUND_ALONE = "text-to-audio"
 
@@ -202,6 +203,14 @@ def test_segments_follow_one_another(show: Show) -> None:
     first, second = (measure_picture(frames) for frames in (clip.frames[:FRAMES], clip.frames[FRAMES - 9 :]))
     assert (first.color, first.motion) == ("red", "still")
     assert (second.color, second.motion) == ("red", "grow")
+
+
+def test_each_shot_shows_its_own_prompt(show: Show) -> None:
+    """The colours change at the cut; the frames next to it are left out."""
+    frames = show("several-shots").frames
+    first, second = measure_picture(frames[:7]), measure_picture(frames[11:])
+    assert (first.color, first.ground) == ("red", "white")
+    assert (second.color, second.ground) == ("yellow", "black")
 
 
 # Guidance

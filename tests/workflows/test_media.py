@@ -48,6 +48,7 @@ EXPECTED = {
     "prompt-enhancement": Expected(),
     "guidance-over-time": Expected(),
     "long-video": Expected(frames=LONG),
+    "several-shots": Expected(),
     "motion-tracks": Expected(*TRACKED),
 }
 

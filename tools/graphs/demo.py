@@ -108,6 +108,10 @@ SEGMENTS = (
     "a red circle stands still on a white background with a low tone",
     "a red circle grows on a white background with a low tone",
 )
+SHOTS = (
+    "a red circle moves to the right on a white background with a low tone",
+    "a yellow square stands still on a black background with a low tone",
+)
 DEMOS = {
     "text-to-video": Demo(
         "a red circle moves to the left on a white background while a low tone plays", "Picture and sound from a text."
@@ -195,6 +199,16 @@ DEMOS = {
     "guidance-over-time": Demo(
         "a white square moves up on a green background with a high tone",
         "Guided while the composition forms, not at the end.",
+    ),
+    "several-shots": Demo(
+        SHOTS[0],
+        "Two shots with a cut after one second: other colours, another background. Its tone stays as it began.",
+        {
+            "LTX2TimedPrompt": {
+                "prompt": f"0-1s: {SHOTS[0]}\n1-2.1s: {SHOTS[1]}",
+                "frame_rate": FRAME_RATE,
+            },
+        },
     ),
     "long-video": Demo(
         SEGMENTS[0],

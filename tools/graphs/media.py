@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from tools.graphs.graph import Graph, Node, Output
 from tools.graphs.parts import DISTILLED, FULL, SPATIAL_UPSCALER, STAGE_2, Pipeline, pipeline
-from tools.graphs.prompts import PROMPTS, SEGMENTS
+from tools.graphs.prompts import PROMPTS, SEGMENTS, SHOTS
 
 HDR_LORA = "ltx-2.3-22b-ic-lora-hdr-0.9.safetensors"
 TRACK_LORA = "ltx-2.3-22b-ic-lora-motion-track-control-ref0.5.safetensors"
+SHOTS_ADVICE = (
+    "- **Prompt**: first what is said of all shots, then a line for each: '0-2s: ...', '2-5s: ...'. Picture and sound "
+    "of a shot read its text alone.\n"
+    "- **border**: seconds in which one text goes over into the next. 0 is a cut, 0.5 to 1 a change within one scene.\n"
+    "- **Shots** of 2 s or more work best. For clips longer than the model's, window by window: `long-video`."
+)
 TRACKS = "120,260 300,180 480,260 660,340\n640,120\n"
 
 
@@ -175,6 +181,27 @@ def long_video() -> Graph:
     return make.graph
 
 
+def several_shots() -> Graph:
+    """One clip, a prompt for each of its shots."""
+    make = pipeline("several-shots", "Several shots in one clip", DISTILLED, SHOTS_ADVICE)
+    positive = timed_text(make, f"Style: cinematic-realistic. {SHOTS}")
+    _sample_and_save(make, "Sampling", positive)
+    return make.graph
+
+
+def timed_text(make: Pipeline, prompt: str) -> Output:
+    """A prompt with times, for cuts."""
+    with make.graph.group("Prompt"):
+        return make.graph.node(
+            "LTX2TimedPrompt",
+            "Prompt with times",
+            text_encoder=make.encoder["text_encoder"],
+            prompt=prompt,
+            frame_rate=24.0,
+            border=0.0,
+        )["context"]
+
+
 def motion_tracks() -> Graph:
     """The paths of a few points decide how a picture moves."""
     advice = (
@@ -234,5 +261,6 @@ GRAPHS = [
     prompt_enhancement(),
     guidance_over_time(),
     long_video(),
+    several_shots(),
     motion_tracks(),
 ]

@@ -250,3 +250,13 @@ SEGMENTS = (
     "on the shore.",
 )
 """One per window of `long-video`."""
+
+SHOTS = (
+    "A small kitchen in the morning, warm light from a window on the left, a woman of about forty with a blond braid "
+    "and a blue apron.\n"
+    "0-2s: A medium shot at eye level. She cracks an egg on the edge of a glass bowl, the shell cracks and the egg "
+    "drops in. The camera is static.\n"
+    "2-5s: A close-up of the bowl from a high angle. Her hand whisks the egg, the whisk beats quickly against the "
+    "glass. She says in a cheerful voice, 'Breakfast in five minutes.'"
+)
+"""Of `several-shots` and its twin for LTX-2.5: what is said of all shots, then each with its time."""

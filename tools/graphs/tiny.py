@@ -21,6 +21,13 @@ SPLIT_FILES = {
     "ltx-2.5-22b-ic-lora-sdr-to-hdr-1.0": "ltx-2.5-tiny-distilled-lora-bf16",
     "ltx-2.5-22b-ic-lora-sdr-to-hdr-scene-emb": "ltx-2.5-tiny-scene-emb",
     "ltx-2.3-22b-ic-lora-in-outpainting-0.9": "ltx-2.5-tiny-distilled-lora-bf16",
+    "ltx-2.5-22b-ic-lora-colorization-0.9": "ltx-2.5-tiny-distilled-lora-bf16",
+    "ltx-2.5-22b-ic-lora-ingredients-0.9": "ltx-2.5-tiny-distilled-lora-bf16",
+    "ltx-2.5-22b-ic-lora-layout-to-render-1.0": "ltx-2.5-tiny-distilled-lora-bf16",
+    "ltx-2.5-22b-lora-slow-motion-control-1.0": "ltx-2.5-tiny-distilled-lora-bf16",
+    # These want references of half the size.
+    "ltx-2.3-22b-ic-lora-union-control-ref0.5": "ltx-2.5-tiny-ic-lora-pixel-spatial-upscaler-x2-1.0",
+    "ltx-2.3-22b-ic-lora-motion-track-control-ref0.5": "ltx-2.5-tiny-ic-lora-pixel-spatial-upscaler-x2-1.0",
     "ltx-2.5-video-vae-bf16": "ltx-2.5-tiny-video-vae-bf16",
     "ltx-2.5-audio-vae-bf16": "ltx-2.5-tiny-audio-vae-bf16",
     "ltx-2.5-duration-head-bf16": "ltx-2.5-tiny-duration-head-bf16",
@@ -59,6 +66,8 @@ def with_tiny_split_files(prompt: Prompt, *, width: int, height: int, length: in
     values: dict[str, dict[str, Any]] = {
         "LTX2EmptyLatents": {"width": width, "height": height, "length": length},
         "LTX2DFRCanvas": {"length": length},
+        "LTX2DrawTracks": {"width": width, "height": height, "length": length},
+        "LTX2ReferenceSheet": {"width": width, "height": height, "length": length, "gap": 1},
         "LTX2Scheduler": {"steps": steps},
         "LTX2GuidanceParameters": {"preset": "custom", "stg_blocks": STG_BLOCKS},
     }

@@ -1,0 +1,84 @@
+"""The official graphs of distilled LTX-2.5 give what their recipes give through library calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import relative_error
+from tests.nodes.graph_runner import GraphRunner
+from tests.nodes.recipes_25 import SHOT_2, Recipes25
+from tests.pipeline_helpers import prompt_25, with_inputs, write_inputs
+from tools.graphs import ltx25_control, ltx25_distilled
+from tools.server import Prompt
+
+RECIPES = {
+    "ltx-2.5-single-stage-distilled": [("single_stage", "Sampling")],
+    "ltx-2.5-image-to-video-distilled": [("two_stages", "Stage 2")],
+    "ltx-2.5-first-last-frame": [("first_last", "Sampling")],
+    "ltx-2.5-audio-to-video": [("audio_to_video", "Stage 2")],
+    "ltx-2.5-text-to-audio": [("text_to_audio", "Sampling")],
+    "ltx-2.5-slow-motion": [("slow_motion", "Sampling")],
+    "ltx-2.5-union-control": [("union_control", "Sampling")],
+    "ltx-2.5-video-to-video": [("video_to_video", "Sampling")],
+    "ltx-2.5-motion-tracks": [("motion_tracks", "Sampling")],
+    "ltx-2.5-ingredients": [("ingredients", "Sampling")],
+    "ltx-2.5-layout-to-render": [("layout_to_render", "Stage 2")],
+    "ltx-2.5-several-shots": [("several_shots", "Sampling")],
+    "ltx-2.5-inpaint": [("fill", "Stage 1"), ("refined_fill", "Stage 2")],
+}
+SAME_STAGES = {"ltx-2.5-outpaint": "ltx-2.5-inpaint"}
+TOLERANCE = 1e-4
+PROMPT = "A red circle moves slowly from the right to the left. A single low tone plays throughout."
+
+
+@pytest.fixture(scope="module")
+def recipes(nodes: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recipes25]:
+    """The recipes on a folder with the test inputs, which core's loaders look into as well."""
+    import folder_paths
+
+    folder = tmp_path_factory.mktemp("input")
+    write_inputs(folder)
+    before = folder_paths.get_input_directory()
+    folder_paths.set_input_directory(str(folder))
+    yield Recipes25(folder, PROMPT)
+    folder_paths.set_input_directory(before)
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, tuple[Any, ...]]:
+    """What the graphs share: loaded models and the encoded prompt."""
+    return {}
+
+
+def compared_prompt(name: str) -> Prompt:
+    """The graph with a short prompt and without live previews, whose colours take long to find."""
+    prompt = prompt_25(name)
+    if name == "ltx-2.5-several-shots":
+        prompt = with_inputs(prompt, "LTX2TimedPrompt", prompt=f"0-0.3s: {PROMPT}\n0.3-5s: {SHOT_2}")
+    else:
+        prompt = with_inputs(prompt, "LTX2TextEncode", prompt=PROMPT)
+    for node in prompt.values():
+        if node["class_type"] == "LTX2Sampler":
+            node["inputs"].pop("video_vae", None)
+    return prompt
+
+
+def test_every_graph_is_compared() -> None:
+    names = {graph.name for module in (ltx25_distilled, ltx25_control) for graph in module.GRAPHS}
+    assert names == RECIPES.keys() | SAME_STAGES.keys()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_graph_gives_what_the_recipe_gives(
+    nodes: dict[str, Any], recipes: Recipes25, results: dict[str, tuple[Any, ...]], name: str
+) -> None:
+    graph = GraphRunner(compared_prompt(name), nodes, results)
+    for recipe, sampler in RECIPES[name]:
+        result = graph(sampler)[:2]
+        expected = getattr(recipes, recipe)(lambda title: graph(title)[0])
+        assert [one is None for one in result] == [one is None for one in expected]
+        for made, wanted in zip(result, expected, strict=True):
+            assert made is None or relative_error(made["samples"], wanted) < TOLERANCE
