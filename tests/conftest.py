@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -14,6 +15,10 @@ TESTS = Path(__file__).parent
 GOLDEN = TESTS / "golden"
 GOLDEN_25 = TESTS / "golden25"
 VERSIONS = ("2.0", "2.3")
+
+# No test is judged by the clock: the machine may be busy.
+settings.register_profile("without a clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("without a clock")
 
 
 def golden_path(version: str, case: str) -> Path:

@@ -44,6 +44,7 @@ DEV_REQUIREMENTS = (
     "playwright",
     "gguf",
     "comfy-kitchen",
+    "OpenEXR",
 )
 
 IMPORTS_OF_A_HOST = ("torch", "aiohttp", "av", "safetensors", "transformers", "einops", "yaml")

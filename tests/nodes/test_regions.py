@@ -238,7 +238,7 @@ def test_a_pyramid_blend_lays_new_pictures_over_the_source(tiny: Setup) -> None:
 )
 def test_any_clip_fits(tiny: Setup, frames: int, height: int, width: int, fps: float, seconds: float) -> None:
     images = torch.zeros(frames, height, width, 3)
-    fitted, audio, w, h, length, rate = tiny.run(
+    fitted, audio, w, h, length, rate, *_ = tiny.run(
         "LTX2FitVideo", images=images, frame_rate=fps, audio=tone(seconds, 8000)
     )
     assert fitted.shape == (length, h, w, 3)

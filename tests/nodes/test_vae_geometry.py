@@ -152,7 +152,7 @@ def clip(frames: int = FRAMES + 3) -> torch.Tensor:
 
 def test_a_clip_is_fitted_to_the_grid_of_the_vae(run: Run, models: SimpleNamespace) -> None:
     for multiple, size in ((0, (HEIGHT, WIDTH)), (16, (HEIGHT, WIDTH)), (32, (32, 64))):
-        images, _, width, height, length, _ = run(
+        images, _, width, height, length, *_ = run(
             "LTX2FitVideo", images=clip(), frame_rate=FPS, multiple=multiple, video_vae=models.video_vae
         )
         assert images.shape == (FRAMES, *size, 3)
