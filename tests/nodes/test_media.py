@@ -165,7 +165,7 @@ def test_an_interrupted_save_leaves_no_file(
         pass
 
     class Progress:
-        def __init__(self, total: int) -> None:
+        def __init__(self, total: int, phase: str, unit: str = "step", share: float = 1.0) -> None:
             pass
 
         def __call__(self, done: int, total: int | None = None, preview: object = None) -> None:
@@ -214,7 +214,7 @@ def moving(frames: int = 30, height: int = 64, width: int = 96) -> torch.Tensor:
 def test_a_file_is_encoded_as_its_frames_are(run: Run, models: SimpleNamespace, folders: SimpleNamespace) -> None:
     waveform = sound(1.0)["waveform"][0]
     write_video(folders.input / "clip.mp4", [moving()], fps=25, crf=0, audio=Audio(waveform, 44100))
-    video, audio_latent, audio, rate, length, width, height, alpha = run(
+    video, audio_latent, audio, rate, length, width, height, alpha, *_ = run(
         "LTX2EncodeVideoFile",
         file="clip.mp4",
         video_vae=models.video_vae,
@@ -273,7 +273,7 @@ def test_variable_rates_become_constant_and_phone_video_upright(
     assert video["samples"].shape == (1, 128, 2, 1, 1)
     write_video(folders.input / "phone.mp4", [moving(9)], fps=24)
     rotate_by_90(folders.input / "phone.mp4")
-    video, *_, width, height, _ = run("LTX2EncodeVideoFile", file="phone.mp4", video_vae=models.video_vae)
+    video, _, _, _, _, width, height, *_ = run("LTX2EncodeVideoFile", file="phone.mp4", video_vae=models.video_vae)
     assert (width, height) == (64, 96) and video["samples"].shape == (1, 128, 2, 3, 2)
 
 
