@@ -21,7 +21,6 @@ MARGIN = 60
 """What the front-end leaves around the boxes, and what the menus take of the window, in pixels of a graph."""
 WIDTH, HEIGHT = (int(side * SPARE / READABLE) - MARGIN for side in WINDOW)
 NOTE_LINE, NOTE_FRAME, NOTE_CHARACTERS = 20, 60, 58
-NOTE_LEAST = 300
 IN_COLUMN = (PROMPT, SIZE, GENERATE, FILE, RESULT)
 
 
@@ -40,7 +39,7 @@ class Widths:
         return by_role.get(step.role, self.step)
 
 
-WIDE, NARROW = Widths(400, 380, 330, 300, 440), Widths(340, 310, 270, 240, 340)
+WIDTHS = Widths(400, 380, 330, 300, 440), Widths(340, 310, 270, 240, 340), Widths(330, 300, 260, 230, 320)
 
 
 @dataclass
@@ -62,11 +61,11 @@ class View:
 
 
 def fitting_view(graph: Graph, object_info: dict[str, Any]) -> View:
-    """The roomiest view that fits the window: wide boxes, else narrow ones, else one box for all stages."""
+    """The roomiest view that fits the window: wide boxes, else narrower ones, else one box for all stages."""
     views = [
         _view(graph, object_info, steps(graph, object_info, stages), widths)
         for stages in (True, False)
-        for widths in (WIDE, NARROW)
+        for widths in WIDTHS
     ]
     return next((view for view in views if view.fits), views[-1])
 
@@ -88,11 +87,8 @@ def _view(graph: Graph, object_info: dict[str, Any], found: list[Step], widths: 
     models = [step.title for step in found if step.role == MODEL]
     notes: list[Box] = []
     y = layout.TITLE
-    room = HEIGHT - sum(layout.TITLE + heights[title] + layout.GAP for title in models) - layout.TITLE
     for _, markdown in graph.notes:
-        height = _note_height(markdown, widths.model)
-        if room >= NOTE_LEAST and len(graph.notes) == 1:  # a longer note is scrolled
-            height = min(height, room)
+        height = note_height(markdown, widths.model)
         notes.append(([0, y], [widths.model, height]))
         y += height + layout.GAP + layout.TITLE
     boxes: dict[str, Box] = {}
@@ -122,8 +118,8 @@ def _outputs(node: Any) -> list[Output]:
     return [value for value in node.inputs.values() if isinstance(value, Output)]
 
 
-def _note_height(markdown: str, width: int) -> int:
-    """Long lines are wrapped."""
+def note_height(markdown: str, width: int) -> int:
+    """The height of a note whose text is seen without scrolling; long lines are wrapped."""
     characters = NOTE_CHARACTERS * width // 380
     lines = sum(1 + len(line) // characters for line in markdown.strip().splitlines())
     return NOTE_FRAME + NOTE_LINE * lines

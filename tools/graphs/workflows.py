@@ -14,12 +14,15 @@ import importlib
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.graphs.demo import PREFIX
+from tools.graphs.expectations import expectation
 from tools.graphs.graph import Graph, GraphError, api_prompt, check_graph
 from tools.graphs.ui import ui_graph
 from tools.provision import REPO, ProvisionError, provision
@@ -50,10 +53,19 @@ def _json(value: Any) -> str:
 
 
 def all_graphs() -> list[Graph]:
-    """The graphs of every description in this folder: the modules with a list ``GRAPHS``."""
+    """The graphs of every description in this folder: the modules with a list ``GRAPHS``.
+
+    The notes of the published models' graphs begin with what to expect.
+    """
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
     modules = [importlib.import_module(f"tools.graphs.{name}") for name in names]
-    return [graph for module in modules for graph in getattr(module, "GRAPHS", ())]
+    graphs = [graph for module in modules for graph in getattr(module, "GRAPHS", ())]
+    return [graph if graph.name.startswith(PREFIX) else _with_expectation(graph) for graph in graphs]
+
+
+def _with_expectation(graph: Graph) -> Graph:
+    (title, text), *others = graph.notes
+    return replace(graph, notes=[(title, f"{expectation(graph)}\n{text}"), *others])
 
 
 def main() -> int:
