@@ -19,7 +19,7 @@ def test_every_graph_has_a_small_picture() -> None:
     """The front-ends ask for NAME.jpg of a node pack's template, whatever else lies there."""
     graphs = sorted(WORKFLOWS.glob("*.json"))
     missing = [graph.stem for graph in graphs if not graph.with_suffix(".jpg").is_file()]
-    assert not missing, "run: python3 tools/graphs/pictures.py"
+    assert not missing, "run: .host/venv/bin/python tools/graphs/pictures.py"
     shown = sorted(WORKFLOWS.glob("*.jpg"))
     assert {picture.stem for picture in shown} == {graph.stem for graph in graphs}
     for picture in shown:

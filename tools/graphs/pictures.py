@@ -1,16 +1,16 @@
 """Makes ``workflows/NAME.jpg``, which ComfyUI's template browser shows beside the name of a graph.
 
-    python3 tools/graphs/pictures.py             # those that are missing, or older than their graph
-    python3 tools/graphs/pictures.py NAME ...    # these
-    python3 tools/graphs/pictures.py --all
-    python3 tools/graphs/pictures.py --check     # make none; fail where one is missing or older
+    .host/venv/bin/python tools/graphs/pictures.py             # those that are missing, or older than their graph
+    .host/venv/bin/python tools/graphs/pictures.py NAME ...    # these
+    .host/venv/bin/python tools/graphs/pictures.py --all
+    .host/venv/bin/python tools/graphs/pictures.py --check     # make none; fail where one is missing or older
 
 A graph of the demo model is run and shows four frames of what it made; what makes sound alone, its spectrum over time.
 A graph of the published models shows itself: the boxes that it opens with, as the newest front-end draws them; that
 needs Chromium (``LTX2_CHROMIUM``) and playwright, which tools/provision.py installs for the tests.
 
 The template browser takes JPEG and nothing else from a node pack: front-end 1.32.9 and 1.58.1 both ask for NAME.jpg.
-Each picture says in its comment which graph it was made from.
+It runs in the host's Python, which has PyAV, numpy and Pillow. Each picture says in its comment which graph it was made from.
 """
 
 from __future__ import annotations
@@ -269,7 +269,10 @@ def main() -> int:
         chosen = [graph for graph in chosen if not is_current(graph)]
     if arguments.check:
         for graph in chosen:
-            print(f"{graph.stem}: its picture is missing or older: python3 tools/graphs/pictures.py", file=sys.stderr)
+            print(
+                f"{graph.stem}: its picture is missing or older: .host/venv/bin/python tools/graphs/pictures.py",
+                file=sys.stderr,
+            )
         return 1 if chosen else 0
     for left_over in sorted(set(WORKFLOWS.glob("*.jpg")) - {graph.with_suffix(".jpg") for graph in every.values()}):
         print(f"{left_over.relative_to(REPO)}: removed, it has no graph")
