@@ -10,7 +10,7 @@ A graph of the published models shows itself: the boxes that it opens with, as t
 needs Chromium (``LTX2_CHROMIUM``) and playwright, which tools/provision.py installs for the tests.
 
 The template browser takes JPEG and nothing else from a node pack: front-end 1.32.9 and 1.58.1 both ask for NAME.jpg.
-It runs in the host's Python, which has PyAV, numpy and Pillow. Each picture says in its comment which graph it was made from.
+It runs in the host's Python, which has PyAV, numpy and Pillow. A picture's comment says which graph it was made from.
 """
 
 from __future__ import annotations
@@ -268,11 +268,8 @@ def main() -> int:
     if arguments.check or not (arguments.all or arguments.names):
         chosen = [graph for graph in chosen if not is_current(graph)]
     if arguments.check:
-        for graph in chosen:
-            print(
-                f"{graph.stem}: its picture is missing or older: .host/venv/bin/python tools/graphs/pictures.py",
-                file=sys.stderr,
-            )
+        if chosen:
+            print(f"missing, or older than their graphs: {', '.join(graph.stem for graph in chosen)}", file=sys.stderr)
         return 1 if chosen else 0
     for left_over in sorted(set(WORKFLOWS.glob("*.jpg")) - {graph.with_suffix(".jpg") for graph in every.values()}):
         print(f"{left_over.relative_to(REPO)}: removed, it has no graph")
