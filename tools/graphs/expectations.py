@@ -27,6 +27,8 @@ FILES = {
     "LTX2EncodeVideoFile": "the video",
     "LoadAudio": "the sound",
 }
+FIRST_SCHEDULE = "stage 1 (8 steps)"
+"""The default of 'LTX-2 Distilled Sigmas'."""
 SIZED = ("LTX2EmptyLatents", "LTX2FitVideo", "LTX2EncodeVideoFile")
 SAVES_PICTURES = {"SaveVideo", "LTX2SaveVideo", "LTX2SaveHDR", "LTX2SaveAlpha", "SaveImage"}
 LONG = ("LTX2EmptyLatents", "LTX2FitVideo", "LTX2DFRCanvas")
@@ -86,8 +88,10 @@ def stages(graph: Graph) -> list[str]:
 def _steps(node: Node) -> int:
     if node.type == "LTX2Scheduler":
         return node.inputs["steps"]
+    if node.type == "LTX2DistilledSigmas" and node.inputs.get("typed"):
+        return node.inputs["typed"].count(",")  # from each sigma to the next
     if node.type == "LTX2DistilledSigmas":
-        return int(re.search(r"\((\d+) steps\)", node.inputs["schedule"])[1])
+        return int(re.search(r"\((\d+) steps\)", node.inputs.get("schedule", FIRST_SCHEDULE))[1])
     return next(_steps(source) for source in node.sources)
 
 

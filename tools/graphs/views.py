@@ -21,6 +21,7 @@ MARGIN = 60
 """What the front-end leaves around the boxes, and what the menus take of the window, in pixels of a graph."""
 WIDTH, HEIGHT = (int(side * SPARE / READABLE) - MARGIN for side in WINDOW)
 NOTE_LINE, NOTE_FRAME, NOTE_CHARACTERS = 20, 60, 58
+FILES = "**Files**"
 IN_COLUMN = (PROMPT, SIZE, GENERATE, FILE, RESULT)
 
 
@@ -61,16 +62,20 @@ class View:
 
 
 def fitting_view(graph: Graph, object_info: dict[str, Any]) -> View:
-    """The roomiest view that fits the window: wide boxes, else narrower ones, else one box for all stages."""
+    """The roomiest view that fits the window: wide boxes, else narrower ones, else one box for all stages.
+
+    Where none fits, the list of files at the end of the note is scrolled.
+    """
     views = [
-        _view(graph, object_info, steps(graph, object_info, stages), widths)
+        _view(graph, object_info, steps(graph, object_info, stages), widths, whole_note)
+        for whole_note in (True, False)
         for stages in (True, False)
         for widths in WIDTHS
     ]
     return next((view for view in views if view.fits), views[-1])
 
 
-def _view(graph: Graph, object_info: dict[str, Any], found: list[Step], widths: Widths) -> View:
+def _view(graph: Graph, object_info: dict[str, Any], found: list[Step], widths: Widths, whole_note: bool) -> View:
     home = {node: step for step in found for node in step.nodes}
     by_title = {step.title: step for step in found}
     heights = {step.title: _height(graph, object_info, step) for step in found}
@@ -87,8 +92,11 @@ def _view(graph: Graph, object_info: dict[str, Any], found: list[Step], widths: 
     models = [step.title for step in found if step.role == MODEL]
     notes: list[Box] = []
     y = layout.TITLE
+    room = HEIGHT - sum(layout.TITLE + heights[title] + layout.GAP for title in models) - layout.TITLE
     for _, markdown in graph.notes:
         height = note_height(markdown, widths.model)
+        if not whole_note:
+            height = min(height, max(room, note_height(before_files(markdown), widths.model)))
         notes.append(([0, y], [widths.model, height]))
         y += height + layout.GAP + layout.TITLE
     boxes: dict[str, Box] = {}
@@ -116,6 +124,11 @@ def _height(graph: Graph, object_info: dict[str, Any], step: Step) -> int:
 
 def _outputs(node: Any) -> list[Output]:
     return [value for value in node.inputs.values() if isinstance(value, Output)]
+
+
+def before_files(markdown: str) -> str:
+    """A note without the list of files at its end."""
+    return markdown.partition(FILES)[0]
 
 
 def note_height(markdown: str, width: int) -> int:
