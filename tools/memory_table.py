@@ -93,6 +93,11 @@ def placement(weights: Weights, size: tuple[int, int, int], card: int) -> str:
     return f"{plan_streaming(weights.model, blocks, budget).resident_blocks} of {len(blocks)}"
 
 
+def main_memory(weights: Weights) -> float:
+    """Bytes of a whole model: the transformer, its text encoder and everything else."""
+    return weights.bytes + GEMMA_BYTES[weights.name] + OTHER_BYTES
+
+
 def page() -> str:
     """The whole of docs/memory.md."""
     header = ("weights", "size", "activations", *(f"{card} GB" for card in CARDS))
@@ -105,7 +110,7 @@ def page() -> str:
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     bf16, fp8 = transformers()
     blocks = len(bf16.model.transformer_blocks)
-    fewest, most = (weights.bytes + GEMMA_BYTES[weights.name] + OTHER_BYTES for weights in (fp8, bf16))
+    fewest, most = map(main_memory, (fp8, bf16))
     paragraphs = (
         "# Will it fit my card?",
         "Computed by `tools/memory_table.py` from the estimates that the nodes go by, for LTX-2.3 (22B); LTX-2 (19B) "

@@ -169,29 +169,29 @@ def model_properties(values: Iterable[Any]) -> dict[str, list[dict[str, str]]]:
     return {"models": models} if models else {}
 
 
-def file_table(names: Iterable[str]) -> str:
-    """The rows of these files for the note of a graph: name, folder, size."""
-    return "\n".join(_row(PUBLISHED_FILES[name]) for name in names)
+def file_list(names: Iterable[str]) -> str:
+    """These files for the note of a graph, which is narrow: a list with name, size and folder."""
+    return "**Files**\n" + "\n".join(_row(PUBLISHED_FILES[name]) for name in names)
 
 
 def download_advice(names: Iterable[str]) -> str:
     """How the files come, for the note of a graph; also what ComfyUI cannot offer, and the gate of LTX-2.5."""
     files = [PUBLISHED_FILES[name] for name in names]
     lines = [
-        "ComfyUI offers what is missing for download when the graph opens. `python tools/download.py GRAPH`, in the "
-        "folder of these nodes, fetches the same without a browser."
+        "ComfyUI offers to download what is missing; `python tools/download.py GRAPH` does it without a browser. Then "
+        "press **R**."
     ]
     by_hand = [file.name for file in files if file.url is None]
     if by_hand:
-        lines.append(f"By hand, from the pages of {HUB}/Lightricks: {', '.join(by_hand)}.")
+        lines.append(f"By hand, from {HUB}/Lightricks: {', '.join(by_hand)}.")
     if any(file.is_gated for file in files):
         lines.append(
-            f"LTX-2.5 has a licence to accept first: sign in and accept it once at {HUB}/{GATED}. Without a browser, "
-            "set HF_TOKEN to a token of that account."
+            f"LTX-2.5 has a licence: signed in, accept it once at {HUB}/{GATED}. Without a browser set HF_TOKEN to a "
+            "token of that account."
         )
-    return "\n\n".join(lines)
+    return "\n- ".join(lines)
 
 
 def _row(file: PublishedFile) -> str:
-    size = "" if file.gigabytes is None else f"{file.gigabytes:g} GB"
-    return f"| {file.name} | models/{file.directory} | {size} |"
+    size = "" if file.gigabytes is None else f" ({file.gigabytes:g} GB)"
+    return f"- {file.directory}: {file.name}{size}"

@@ -41,7 +41,7 @@ SAMPLER = """() => {
   app.canvas.ds.offset = [300 - sampler.pos[0], 200 - sampler.pos[1]];
   return String(sampler.id);
 }"""
-TEXT = """async (event) => (await import("/extensions/ltx2-nodes/progress.js")).phaseText(event)"""
+TEXT = """async (event) => (await import("/extensions/ltx2-nodes/js/progress.js")).phaseText(event)"""
 LIMIT_MS = 90_000
 
 

@@ -67,7 +67,7 @@ def test_a_refusal_of_a_run(front_end: Any) -> None:
 
 
 NAMED = """async ([sentence, inputs]) => {
-  return (await import("/extensions/ltx2-nodes/refusals.js")).namedInput(sentence, inputs);
+  return (await import("/extensions/ltx2-nodes/js/refusals.js")).namedInput(sentence, inputs);
 }"""
 
 

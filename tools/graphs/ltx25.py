@@ -18,16 +18,11 @@ SPATIAL_UPSCALER = "ltx-2.5-latent-spatial-upscaler-x2-bf16-1.0.safetensors"
 TEMPORAL_UPSCALER = "ltx-2.5-latent-temporal-upscaler-x2-bf16-1.0.safetensors"
 
 NOTE = """\
-| file | folder in ComfyUI | size |
-|---|---|---|
-{files}
-
-{download}
-
-Press **R** when they are there, and choose them in the loaders on the right. The video VAE with 'conv' in its \
-name decodes faster, with less detail; nothing else changes.
-
 {advice}
+- The video VAE with 'conv' in its name decodes faster, with less detail; nothing else changes.
+
+{files}
+- {download}
 """
 
 

@@ -60,11 +60,11 @@ def refine_file() -> Graph:
 def hdr() -> Graph:
     """SDR video to linear HDR: two stages with the reference in both, the second one in tiles."""
     advice = (
-        "- **Video**: its picture is mirrored at the right and the bottom up to multiples of 64, and cut back at the "
-        "end. Both sizes must be set: full, and half.\n"
-        "- **EXR files**: linear light in Rec.709; 1 is white, highlights reach about 55.\n"
-        "- **exposure** brightens the preview only. For clips of more than 161 frames add 'LTX-2 Context Windows'.\n"
-        "- **High quality**: twice the video's rate as frame_rate of both readers, and **keep_every** 2."
+        "- **Video**: mirrored at the right and the bottom up to multiples of 64, cut back at the end. Set both sizes: "
+        "full, and half.\n"
+        "- **EXR files**: linear light in Rec.709, 1 is white, highlights reach 55; **exposure** is the preview's.\n"
+        "- More than 161 frames: add 'LTX-2 Context Windows'. **High quality**: twice the rate in both readers, and "
+        "**keep_every** 2."
     )
     files = (HDR_LORA, SPATIAL_UPSCALER)
     make = pipeline("hdr", "SDR video to HDR (EXR sequence)", DISTILLED, advice, files)

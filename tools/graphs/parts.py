@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tools.graphs.graph import Graph, Node, Output
 from tools.graphs.prompts import NEGATIVE, PROMPTS
-from tools.published_files import download_advice, file_table
+from tools.published_files import download_advice, file_list
 
 FULL, DISTILLED = "ltx-2.3-22b-dev.safetensors", "ltx-2.3-22b-distilled.safetensors"
 GEMMA = "gemma_3_12B_it.safetensors"
@@ -17,15 +17,10 @@ TEMPORAL_UPSCALER = "ltx-2.3-temporal-upscaler-x2-1.0.safetensors"
 STAGE_2 = "stage 2 (3 steps)"
 
 NOTE = """\
-| file | folder in ComfyUI | size |
-|---|---|---|
-{files}
-
-{download}
-
-Press **R** when they are there, and choose them in the loaders on the right.
-
 {advice}
+
+{files}
+- {download}
 """
 
 
@@ -226,7 +221,7 @@ def pipeline(name: str, title: str, checkpoint: str, advice: str, files: tuple[s
 
 def note(template: str, files: tuple[str, ...], advice: str) -> str:
     """The note of a graph that uses these files."""
-    return template.format(files=file_table(files), download=download_advice(files), advice=advice)
+    return template.format(files=file_list(files), download=download_advice(files), advice=advice)
 
 
 def with_models(name: str, title: str, checkpoint: str, note: str) -> Pipeline:

@@ -6,17 +6,12 @@ from tools.graphs.graph import Graph, Node, Output
 from tools.graphs.parts import DISTILLED, FULL, GEMMA, Pipeline, note, with_models
 
 NOTE = """\
-| file | folder in ComfyUI | size |
-|---|---|---|
-{files}
-
-{download}
-
-Press **R** when they are there, and choose them in the loaders on the right.
-
 - **Prompt**: what is seen and heard, in the order in which it happens; say what the camera does.
 - **Length**: 8k + 1 frames (97, 121, 241). **Width, height**: multiples of 32.
 - {advice}
+
+{files}
+- {download}
 """
 
 

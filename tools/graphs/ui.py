@@ -32,7 +32,7 @@ COLOURS = {
     GENERATE: ("#323", "#535"),
     RESULT: ("#322", "#533"),
 }
-NOTE_COLOURS = ("#432", "#653")
+NOTE_COLOURS = ("#222", "#000")
 """Title and body of a box by what it is there for: colours that the front-end offers for nodes."""
 
 
@@ -129,7 +129,7 @@ class _Writer:
         users = (out for node in self.graph.nodes if node not in inside for out in _outputs(node))
         given = list(dict.fromkeys(out for out in users if out.node in inside))
         shown = [(node, slot) for node in step.nodes for slot in shown_widgets(self.graph, node, self._slots(node))]
-        labels = [_label(node, slot, [other.name for _, other in shown]) for node, slot in shown]
+        labels = [self._label(node, slot, [other.name for _, other in shown]) for node, slot in shown]
         names = _unique(
             [
                 *(self._qualified(out) for out in taken),
@@ -146,6 +146,17 @@ class _Writer:
                 for (node, slot), name, label in zip(shown, names[len(taken) :], labels, strict=True)
             ],
         )
+
+    def _label(self, node: Node, slot: InputSlot, names: list[str]) -> str:
+        """What a box calls a widget: its name, and where several have the same, what it belongs to."""
+        if slot.name in SWITCHES and node.title:
+            return node.title
+        if names.count(slot.name) == 1:
+            return slot.name
+        if node.title:
+            return node.title if slot.name in MAIN else f"{slot.name} ({node.title})"
+        owner = next((source.title for source in node.sources if source.title), None)
+        return f"{slot.name} ({owner or self.info[node.type]['display_name'].removeprefix('LTX-2 ')})"
 
     def _qualified(self, out: Output) -> tuple[str, str]:
         """What an output is called, and what it is called where that is not enough."""
@@ -342,18 +353,6 @@ class _Writer:
 
 def _outputs(node: Node) -> list[Output]:
     return [value for value in node.inputs.values() if isinstance(value, Output)]
-
-
-def _label(node: Node, slot: InputSlot, names: list[str]) -> str:
-    """What a box calls a widget: its name, and where several have the same, what it belongs to."""
-    if slot.name in SWITCHES and node.title:
-        return node.title
-    if names.count(slot.name) == 1:
-        return slot.name
-    if node.title:
-        return node.title if slot.name in MAIN else f"{slot.name} ({node.title})"
-    owner = next((source.title for source in node.sources if source.title), None)
-    return f"{slot.name} ({owner})" if owner else slot.name
 
 
 def _unique(names: Iterable[tuple[str, str]]) -> list[str]:

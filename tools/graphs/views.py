@@ -21,7 +21,7 @@ MARGIN = 60
 """What the front-end leaves around the boxes, and what the menus take of the window, in pixels of a graph."""
 WIDTH, HEIGHT = (int(side * SPARE / READABLE) - MARGIN for side in WINDOW)
 NOTE_LINE, NOTE_FRAME, NOTE_CHARACTERS = 20, 60, 58
-NOTE_LEAST = 300
+FILES = "**Files**"
 IN_COLUMN = (PROMPT, SIZE, GENERATE, FILE, RESULT)
 
 
@@ -40,7 +40,7 @@ class Widths:
         return by_role.get(step.role, self.step)
 
 
-WIDE, NARROW = Widths(400, 380, 330, 300, 440), Widths(340, 310, 270, 240, 340)
+WIDTHS = Widths(400, 380, 330, 300, 440), Widths(340, 310, 270, 240, 340), Widths(330, 300, 260, 230, 320)
 
 
 @dataclass
@@ -62,16 +62,20 @@ class View:
 
 
 def fitting_view(graph: Graph, object_info: dict[str, Any]) -> View:
-    """The roomiest view that fits the window: wide boxes, else narrow ones, else one box for all stages."""
+    """The roomiest view that fits the window: wide boxes, else narrower ones, else one box for all stages.
+
+    Where none fits, the list of files at the end of the note is scrolled.
+    """
     views = [
-        _view(graph, object_info, steps(graph, object_info, stages), widths)
+        _view(graph, object_info, steps(graph, object_info, stages), widths, whole_note)
+        for whole_note in (True, False)
         for stages in (True, False)
-        for widths in (WIDE, NARROW)
+        for widths in WIDTHS
     ]
     return next((view for view in views if view.fits), views[-1])
 
 
-def _view(graph: Graph, object_info: dict[str, Any], found: list[Step], widths: Widths) -> View:
+def _view(graph: Graph, object_info: dict[str, Any], found: list[Step], widths: Widths, whole_note: bool) -> View:
     home = {node: step for step in found for node in step.nodes}
     by_title = {step.title: step for step in found}
     heights = {step.title: _height(graph, object_info, step) for step in found}
@@ -90,9 +94,9 @@ def _view(graph: Graph, object_info: dict[str, Any], found: list[Step], widths: 
     y = layout.TITLE
     room = HEIGHT - sum(layout.TITLE + heights[title] + layout.GAP for title in models) - layout.TITLE
     for _, markdown in graph.notes:
-        height = _note_height(markdown, widths.model)
-        if room >= NOTE_LEAST and len(graph.notes) == 1:  # a longer note is scrolled
-            height = min(height, room)
+        height = note_height(markdown, widths.model)
+        if not whole_note:
+            height = min(height, max(room, note_height(before_files(markdown), widths.model)))
         notes.append(([0, y], [widths.model, height]))
         y += height + layout.GAP + layout.TITLE
     boxes: dict[str, Box] = {}
@@ -122,8 +126,13 @@ def _outputs(node: Any) -> list[Output]:
     return [value for value in node.inputs.values() if isinstance(value, Output)]
 
 
-def _note_height(markdown: str, width: int) -> int:
-    """Long lines are wrapped."""
+def before_files(markdown: str) -> str:
+    """A note without the list of files at its end."""
+    return markdown.partition(FILES)[0]
+
+
+def note_height(markdown: str, width: int) -> int:
+    """The height of a note whose text is seen without scrolling; long lines are wrapped."""
     characters = NOTE_CHARACTERS * width // 380
     lines = sum(1 + len(line) // characters for line in markdown.strip().splitlines())
     return NOTE_FRAME + NOTE_LINE * lines

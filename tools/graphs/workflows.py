@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.graphs.demo import PREFIX
 from tools.graphs.graph import Graph, GraphError, api_prompt, check_graph
 from tools.graphs.ui import ui_graph
-from tools.provision import REPO, ProvisionError, provision
+from tools.provision import REPO, ProvisionError, continue_inside, provision
 from tools.server import Server, ServerError
 
 WORKFLOWS = REPO / "workflows"
@@ -50,10 +53,21 @@ def _json(value: Any) -> str:
 
 
 def all_graphs() -> list[Graph]:
-    """The graphs of every description in this folder: the modules with a list ``GRAPHS``."""
+    """The graphs of every description in this folder: the modules with a list ``GRAPHS``.
+
+    The notes of the published models' graphs begin with what to expect.
+    """
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
     modules = [importlib.import_module(f"tools.graphs.{name}") for name in names]
-    return [graph for module in modules for graph in getattr(module, "GRAPHS", ())]
+    graphs = [graph for module in modules for graph in getattr(module, "GRAPHS", ())]
+    return [graph if graph.name.startswith(PREFIX) else _with_expectation(graph) for graph in graphs]
+
+
+def _with_expectation(graph: Graph) -> Graph:
+    from tools.graphs.expectations import expectation  # it needs PyTorch, which a plain python3 may lack
+
+    (title, text), *others = graph.notes
+    return replace(graph, notes=[(title, f"{expectation(graph)}\n{text}"), *others])
 
 
 def main() -> int:
@@ -61,6 +75,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file differs")
     arguments = parser.parse_args()
     try:
+        if importlib.util.find_spec("torch") is None:
+            return continue_inside(provision())
         with tempfile.TemporaryDirectory() as folder, Server(provision(), folder=Path(folder)) as server:
             contents = files(all_graphs(), server.client.object_info())
     except (ProvisionError, ServerError, GraphError) as error:

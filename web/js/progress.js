@@ -4,8 +4,8 @@
  * through the front-end's own previews.
  */
 
-import { app } from "../../scripts/app.js";
-import { api } from "../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
+import { api } from "../../../scripts/api.js";
 
 const FRAMES_PER_SECOND = 8;
 const TITLE_HEIGHT = 30;

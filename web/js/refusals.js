@@ -7,8 +7,8 @@
  * toast says its sentence.
  */
 
-import { app } from "../../scripts/app.js";
-import { api } from "../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
+import { api } from "../../../scripts/api.js";
 
 const OURS = "ltx2.";
 const LOOK_EVERY_MS = 50;
