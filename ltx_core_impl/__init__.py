@@ -5,8 +5,7 @@ The names that code outside needs are here; each is imported when it is first as
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from .on_demand import names_on_demand
 
 _MODULES = {
     ".types": (
@@ -98,16 +97,5 @@ _MODULES = {
         "res2s_denoising_loop",
     ),
 }
-_WHERE = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = sorted(_WHERE)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_WHERE[name], __name__), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+__getattr__, __dir__, __all__ = names_on_demand(__name__, _MODULES)

@@ -1,37 +1,23 @@
 """Schedulers, guiders, solver steps, noise and token layout."""
 
-from .diffusion_steps import (
-    EulerAncestralDiffusionStep,
-    EulerCfgPpDiffusionStep,
-    EulerDiffusionStep,
-    Res2sDiffusionStep,
-)
-from .guiders import CFGGuider, CFGStarRescalingGuider, LegacyStatefulAPGGuider, LtxAPGGuider, STGGuider
-from .multimodal_guider import MultiModalGuider, MultiModalGuiderFactory, MultiModalGuiderParams
-from .noisers import GaussianNoiser, Noiser, apply_noise, seeded_generators
-from .patchifiers import AudioPatchifier, VideoLatentPatchifier
-from .schedulers import BetaScheduler, LinearQuadraticScheduler, LTX2Scheduler
+from __future__ import annotations
 
-__all__ = [
-    "AudioPatchifier",
-    "BetaScheduler",
-    "CFGGuider",
-    "CFGStarRescalingGuider",
-    "EulerAncestralDiffusionStep",
-    "EulerCfgPpDiffusionStep",
-    "EulerDiffusionStep",
-    "GaussianNoiser",
-    "LTX2Scheduler",
-    "LegacyStatefulAPGGuider",
-    "LinearQuadraticScheduler",
-    "LtxAPGGuider",
-    "MultiModalGuider",
-    "MultiModalGuiderFactory",
-    "MultiModalGuiderParams",
-    "Noiser",
-    "Res2sDiffusionStep",
-    "STGGuider",
-    "VideoLatentPatchifier",
-    "apply_noise",
-    "seeded_generators",
-]
+from ..on_demand import names_on_demand
+
+__getattr__, __dir__, __all__ = names_on_demand(
+    __name__,
+    {
+        ".diffusion_steps": (
+            "EulerAncestralDiffusionStep",
+            "EulerCfgPpDiffusionStep",
+            "EulerDiffusionStep",
+            "Res2sDiffusionStep",
+        ),
+        ".guiders": ("CFGGuider", "CFGStarRescalingGuider", "LegacyStatefulAPGGuider", "LtxAPGGuider", "STGGuider"),
+        ".latent_statistics": ("adain", "normalize_statistics"),
+        ".multimodal_guider": ("MultiModalGuider", "MultiModalGuiderFactory", "MultiModalGuiderParams"),
+        ".noisers": ("GaussianNoiser", "Generators", "Noiser", "apply_noise", "seeded_generators"),
+        ".patchifiers": ("AudioPatchifier", "VideoLatentPatchifier"),
+        ".schedulers": ("BetaScheduler", "LTX2Scheduler", "LinearQuadraticScheduler"),
+    },
+)

@@ -1,5 +1,12 @@
 """Guidance: what a pass of the transformer leaves out."""
 
-from .perturbations import BatchedPerturbationConfig, Perturbation, PerturbationConfig, PerturbationType
+from __future__ import annotations
 
-__all__ = ["BatchedPerturbationConfig", "Perturbation", "PerturbationConfig", "PerturbationType"]
+from ..on_demand import names_on_demand
+
+__getattr__, __dir__, __all__ = names_on_demand(
+    __name__,
+    {
+        ".perturbations": ("BatchedPerturbationConfig", "Perturbation", "PerturbationConfig", "PerturbationType"),
+    },
+)

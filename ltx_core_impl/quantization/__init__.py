@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from .policy import QuantizationPolicy
+from ..on_demand import names_on_demand
 
-__all__ = ["QuantizationPolicy"]
+__getattr__, __dir__, __all__ = names_on_demand(
+    __name__,
+    {
+        ".formats": ("SCALE_NAMES",),
+        ".gguf_blocks": ("BLOCK_TYPES",),
+        ".policy": ("QuantizationPolicy",),
+    },
+)

@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ...ltx_core_impl.media import PngSequence, with_alpha
-from ...ltx_core_impl.media import frame_rate as exact_rate
+from ...ltx_core_impl import media
 from ...ltx_core_impl.media.matte import (
     COVER,
     FITS,
@@ -184,7 +183,7 @@ class LTX2RefineMatte(io.ComfyNode):
             pictures = unmixed(pictures, mask, unmix, unmix_radius)
         host.check_interrupt()
         over = composited(pictures, mask, background, plate_fit, loop=plate_end == LOOP)
-        return io.NodeOutput(over, with_alpha(pictures, mask), mask, pictures)
+        return io.NodeOutput(over, media.with_alpha(pictures, mask), mask, pictures)
 
 
 def _in_size(matte: Tensor, pictures: Tensor, how: str) -> Tensor:
@@ -267,16 +266,16 @@ class LTX2SaveAlpha(io.ComfyNode):
         check_frame_rate(frame_rate)
         alpha = _alpha_of_pictures(images, mask)
         count, height, width = pictures.shape[:3]
-        options = {"fps": exact_rate(frame_rate), "audio": _one_sound(audio, count / frame_rate)}
+        options = {"fps": media.frame_rate(frame_rate), "audio": _one_sound(audio, count / frame_rate)}
         options["metadata"] = host_files.graph_metadata(cls.hidden)
         if format == PNG:
             with host_files.new_folder(filename_prefix, width, height) as made:
-                with PngSequence(made.path, **options) as writer:
+                with media.PngSequence(made.path, **options) as writer:
                     _write(writer, pictures, alpha, even=False)
             return io.NodeOutput(str(made.final), ui=ui.PreviewText(f"{count} PNG files in {made.final}"))
         film = FILMS[format]
         with host_files.new_output(filename_prefix, film.extension, width, height) as made:
-            with film.writer(made.path, crf=crf, **options) as writer:
+            with film.writer()(made.path, crf=crf, **options) as writer:
                 _write(writer, pictures, alpha, even=True)
         if format == WEBM:
             return io.NodeOutput(str(made.final), ui=ui.PreviewVideo([host_files.saved_result(made.final)]))
@@ -306,7 +305,7 @@ def _write(writer: object, pictures: Tensor, alpha: Tensor | None, even: bool) -
     for part in torch.arange(len(pictures)).split(FRAMES_AT_ONCE):
         first = int(part[0])
         frames = pictures[first : first + len(part)].float()
-        rgba = with_alpha(frames, alpha_of(alpha, first, frames))
+        rgba = media.with_alpha(frames, alpha_of(alpha, first, frames))
         writer.write(F.pad(rgba, (0, 0, 0, width % 2, 0, height % 2)) if even else rgba)
         progress(writer.frames_written)
 

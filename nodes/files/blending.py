@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ...ltx_core_impl import media
 from ...ltx_core_impl.media.blending import LEVELS, pyramid_blend, softly_grown
-from ...ltx_core_impl.media.clips import resize_mask
 from ..wires.checks import InputError, check_widgets, message_or_true
 from ..wires.pictures import require_mask_for, require_pictures
 
@@ -70,7 +70,7 @@ class LTX2PyramidBlend(io.ComfyNode):
         count = min(len(upper), len(lower))
         upper, lower = upper[:count], lower[:count].to(upper.device)
         marked = require_mask_for(mask[:count] if len(mask) > count else mask, upper, "mask")
-        marked = softly_grown(resize_mask(marked, *upper.shape[1:3]), grow)
+        marked = softly_grown(media.resize_mask(marked, *upper.shape[1:3]), grow)
         return io.NodeOutput(pyramid_blend(upper, lower, marked, levels))
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from comfy_api.latest import io
 from torch import Tensor
 
+from ...ltx_core_impl import media
 from ...ltx_core_impl.light.spaces import SRGB_LINEAR
-from ...ltx_core_impl.media import probe_video
-from ...ltx_core_impl.media.exr_reader import exr_info
 from ...ltx_core_impl.media.resize import CROP, FITS, to_encoder_range
-from ...ltx_core_impl.model.video_vae import TilingConfig, encode_chunks
+from ...ltx_core_impl.model import video_vae as ltx_video_vae
 from .. import host
 from ..host import host_files
 from ..loading import components
@@ -185,8 +184,8 @@ class LTX2EncodeHDR(io.ComfyNode):
                     fitted = FITS[fit](picture[None], height, width)
                     yield to_encoder_range(fitted, picture.dtype).to(dtype).transpose(0, 1)[None]
 
-            tiling = convolution_tiling(handle, sizes) or TilingConfig()
-            latent = encode_chunks(chunks(), encoder, size, tiling, callback=progress)
+            tiling = convolution_tiling(handle, sizes) or ltx_video_vae.TilingConfig()
+            latent = ltx_video_vae.encode_chunks(chunks(), encoder, size, tiling, callback=progress)
         rate = float(source.rate)
         video = {
             "samples": latent.float().to(host.output_device()),
@@ -201,8 +200,8 @@ class LTX2EncodeHDR(io.ComfyNode):
 def _own_size(source: Source) -> tuple[int, int]:
     """Height and width of the file's pictures."""
     if source.files:
-        return exr_info(source.files[0]).display_window.size
-    info = probe_video(source.path)
+        return media.exr_info(source.files[0]).display_window.size
+    info = media.probe_video(source.path)
     return info.height, info.width
 
 

@@ -9,8 +9,8 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ...ltx_core_impl import media
 from ...ltx_core_impl.light.spaces import LOG_CODES, Tags, to_rec709
-from ...ltx_core_impl.media import tone_mapped, write_exr
 from .. import host
 from ..host import host_files
 from ..vae.decoding import Clips
@@ -116,7 +116,7 @@ def half_input() -> io.Input:
 def write_frames(folder: Path, pictures: Tensor, first: int, half: bool, tags: Tags | None = None) -> int:
     """Write pictures as EXR files with numbers from ``first`` on; the number of the next one."""
     for number, picture in enumerate(pictures, start=first):
-        write_exr(folder / f"frame_{number:05d}.exr", picture, half=half, tags=tags)
+        media.write_exr(folder / f"frame_{number:05d}.exr", picture, half=half, tags=tags)
     return first + len(pictures)
 
 
@@ -188,7 +188,7 @@ class LTX2HDRDecode(io.ComfyNode):
             pictures = to_rec709(light.taken(chunk, part.start % clips.frames), curve)
             taken = slice(filled, filled + len(pictures))
             hdr[taken] = pictures
-            preview[taken] = tone_mapped(hdr[taken], exposure)
+            preview[taken] = media.tone_mapped(hdr[taken], exposure)
             filled = taken.stop
         return io.NodeOutput(hdr, preview)
 

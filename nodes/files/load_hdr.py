@@ -14,14 +14,10 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ...ltx_core_impl import media, sampling
 from ...ltx_core_impl.light.primaries import AP1, REC709
 from ...ltx_core_impl.light.spaces import ACESCCT_CODE, ACESCG, PICTURE_SPACES, SRGB_GAMMA, SRGB_LINEAR, to_code
-from ...ltx_core_impl.media import count_at_rate, frame_rate, probe_video, read_at_rate, read_audio
-from ...ltx_core_impl.media.clips import fit_waveform
-from ...ltx_core_impl.media.display import WorkingCode
-from ...ltx_core_impl.media.exr_reader import EXTENSION, exr_files, exr_info, read_exr_sequence
 from ...ltx_core_impl.media.resize import CROP, FITS
-from ...ltx_core_impl.sampling.grid import snap_frames
 from .. import host
 from ..host import host_files
 from ..wires.checks import InputError, check_widgets, message_or_true
@@ -56,21 +52,23 @@ class Source(NamedTuple):
     def pictures(self, space: str) -> Iterator[Tensor]:
         """ACEScct code ``(H, W, 3)``, one by one."""
         if self.files:
-            for picture in read_exr_sequence(self.files[self.first : self.first + self.count]):
+            for picture in media.read_exr_sequence(self.files[self.first : self.first + self.count]):
                 yield to_code(picture, space)
             return
-        for chunk in read_at_rate(self.path, self.rate, self.start, self.count, chunk_frames=1, show=WorkingCode):
+        for chunk in media.read_at_rate(
+            self.path, self.rate, self.start, self.count, chunk_frames=1, show=media.WorkingCode
+        ):
             yield chunk[0]
 
     def sound(self) -> dict:
         """The film's sound, as long as the pictures; silence of a sequence or a silent film."""
         seconds = float(self.count / self.rate)
-        sound = None if self.files else read_audio(self.path, start=self.start, duration=seconds)
+        sound = None if self.files else media.read_audio(self.path, start=self.start, duration=seconds)
         if sound is None or not sound.waveform.shape[-1]:
             samples = math.ceil(max(seconds, SHORTEST_SILENCE) * SILENCE_RATE)
             return {"waveform": torch.zeros(1, 2, samples), "sample_rate": SILENCE_RATE}
         samples = round(seconds * sound.sampling_rate)
-        return {"waveform": fit_waveform(sound.waveform, samples)[None], "sample_rate": sound.sampling_rate}
+        return {"waveform": media.fit_waveform(sound.waveform, samples)[None], "sample_rate": sound.sampling_rate}
 
 
 class LTX2LoadHDR(io.ComfyNode):
@@ -190,41 +188,41 @@ class LTX2LoadHDR(io.ComfyNode):
 def fingerprint(file: str) -> str:
     """Another one when a file of the sequence is another one."""
     path = Path(host_files.find_input(file, "file").path)
-    return repr([FileRef.of(str(one)) for one in (exr_files(path) if path.is_dir() else [path])])
+    return repr([FileRef.of(str(one)) for one in (media.exr_files(path) if path.is_dir() else [path])])
 
 
 def _is_exr(path: Path) -> bool:
-    return path.is_dir() or path.suffix.lower() == EXTENSION
+    return path.is_dir() or path.suffix.lower() == media.EXTENSION
 
 
 def check_file(path: Path) -> None:
     """Raise ValueError when the file, or the first of a folder, is none that can be read."""
     if _is_exr(path):
-        exr_info(exr_files(path)[0])
+        media.exr_info(media.exr_files(path)[0])
     else:
-        probe_video(path)
+        media.probe_video(path)
 
 
 def source_of(path: Path, rate: float, first: int, length: int, trim: bool) -> Source:
     """What is taken of a file or a folder. Raises `InputError` where it ends before ``first``."""
     files: tuple[Path, ...] = ()
     if _is_exr(path):
-        files, exact = tuple(exr_files(path)), frame_rate(rate or EXR_RATE)
+        files, exact = tuple(media.exr_files(path)), media.frame_rate(rate or EXR_RATE)
         available = len(files) - first
     else:
-        exact = frame_rate(rate) if rate else probe_video(path).fps
-        available = count_at_rate(path, exact, float(first / exact))
+        exact = media.frame_rate(rate) if rate else media.probe_video(path).fps
+        available = media.count_at_rate(path, exact, float(first / exact))
     if available < 1:
         raise InputError(
             f"first_frame is {first}; {os.path.basename(path)} ends before that. Choose an earlier one, counted from 0."
         )
     count = min(length, available) if length else available
-    return Source(path, files, exact, first, snap_frames(count, CELL) if trim else count)
+    return Source(path, files, exact, first, sampling.snap_frames(count, CELL) if trim else count)
 
 
 def say_other_tags(path: Path, space: str) -> None:
     """Log a file whose own words contradict the space that it is read in."""
-    header = exr_info(path)
+    header = media.exr_info(path)
     wanted = REC709 if space == SRGB_LINEAR else AP1
     found = header.chromaticities
     if found is not None and max(abs(a - b) for a, b in zip(found, wanted.numbers, strict=True)) > _SAME_PRIMARIES:

@@ -12,6 +12,7 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ...ltx_core_impl import media
 from ...ltx_core_impl.light.spaces import (
     ACESCG,
     EXR_SPACES,
@@ -22,8 +23,6 @@ from ...ltx_core_impl.light.spaces import (
     primaries_of,
     to_rec709,
 )
-from ...ltx_core_impl.media import VideoWriter, tone_mapped
-from ...ltx_core_impl.media import frame_rate as exact_rate
 from ...ltx_core_impl.media.hlg_writer import SMALLEST_SIDE, HLGWriter, check_hlg_encoder
 from ...ltx_core_impl.types import Audio
 from .. import host
@@ -86,7 +85,7 @@ class HdrFiles:
         exposure: float,
         half: bool,
         exr_space: str,
-        preview: VideoWriter,
+        preview: media.VideoWriter,
         master: HLGWriter | None,
     ) -> None:
         self._folder, self._log, self._exposure = folder, log, exposure
@@ -104,7 +103,7 @@ class HdrFiles:
         if self._master is not None:
             self._master.write(from_code(code, self._log))
         even = (slice(None), slice(code.shape[1] // 2 * 2), slice(code.shape[2] // 2 * 2))  # H.264 takes no others
-        self._preview.write(tone_mapped(to_rec709(code[even], self._log), self._exposure))
+        self._preview.write(media.tone_mapped(to_rec709(code[even], self._log), self._exposure))
 
 
 @contextmanager
@@ -123,7 +122,7 @@ def hdr_files(
     """The writers of one clip, closed when the block ends."""
     film = {"fps": fps, "audio": audio, "metadata": metadata}
     with ExitStack() as stack:
-        preview = stack.enter_context(VideoWriter(folder / PREVIEW, crf=PREVIEW_CRF, **film))
+        preview = stack.enter_context(media.VideoWriter(folder / PREVIEW, crf=PREVIEW_CRF, **film))
         master = None
         if hlg_master:
             master = stack.enter_context(HLGWriter(folder / MASTER, primaries=primaries_of(log), **film))
@@ -310,7 +309,7 @@ class LTX2SaveHDRPictures(io.ComfyNode):
         check_master(hlg_master, height, width)
         [sound] = clip_sounds(audio, 1)
         progress = host.Progress(len(pictures), "Writing", unit="frame")
-        film = {"fps": exact_rate(frame_rate), "audio": sound, "metadata": host_files.graph_metadata(cls.hidden)}
+        film = {"fps": media.frame_rate(frame_rate), "audio": sound, "metadata": host_files.graph_metadata(cls.hidden)}
         kind: tuple[Any, ...] = (curve, exposure, half, exr_space, hlg_master)
         with host_files.new_folder(filename_prefix, width, height) as folder:
             with hdr_files(folder.path, *kind, **film) as files:

@@ -9,7 +9,7 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ...ltx_core_impl.media import frame_rate, with_alpha
+from ...ltx_core_impl import media
 from ...ltx_core_impl.media.video_writer import DEFAULT_CRF
 from ...ltx_core_impl.types import Audio
 from .. import host
@@ -138,10 +138,10 @@ class LTX2SaveVideo(io.ComfyNode):
             for clip, sound in enumerate(sounds):
                 extension, writer_of, has_alpha = FILMS[format]
                 with host_files.new_output(filename_prefix, extension, clips.width, clips.height) as file:
-                    with writer_of(file.path, fps=rate, audio=sound, crf=crf, metadata=metadata) as writer:
+                    with writer_of()(file.path, fps=rate, audio=sound, crf=crf, metadata=metadata) as writer:
                         for chunk in decode(clip, torch.float32 if has_alpha else torch.uint8):
                             if has_alpha:
-                                chunk = with_alpha(chunk, alpha_of(mask, writer.frames_written, chunk))
+                                chunk = media.with_alpha(chunk, alpha_of(mask, writer.frames_written, chunk))
                             writer.write(chunk)
                             progress(clip * clips.frames + writer.frames_written)
                 saved.append(file.final)
@@ -170,14 +170,14 @@ def file_rate(typed: float, video_latent: dict) -> Fraction:
     """The exact rate of the file: as typed, or for 0 that of the latent."""
     if typed:
         check_frame_rate(typed)
-        return frame_rate(typed)
+        return media.frame_rate(typed)
     carried = video_latent.get("frame_rate")
     if carried is None:
         raise InputError(
             "frame_rate is 0, which takes the rate of video_latent, but that carries none. Type one, for example 24."
         )
     check_frame_rate(carried)
-    return frame_rate(carried)
+    return media.frame_rate(carried)
 
 
 def clip_sounds(audio: Any, clips: int) -> list[Audio | None]:

@@ -10,19 +10,10 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...ltx_core_impl.media import (
-    VideoInfo,
-    count_at_rate,
-    frame_rate,
-    probe_video,
-    read_at_rate,
-    read_audio,
-)
-from ...ltx_core_impl.media.clips import fit_waveform
+from ...ltx_core_impl import media, sampling
 from ...ltx_core_impl.media.display import Display, WorkingCode
 from ...ltx_core_impl.media.resize import CROP, FITS, PAD, to_encoder_range
-from ...ltx_core_impl.model.video_vae import TilingConfig, encode_chunks
-from ...ltx_core_impl.sampling.grid import snap_frames
+from ...ltx_core_impl.model import video_vae as ltx_video_vae
 from ...ltx_core_impl.types import Audio, VideoPixelShape
 from .. import host
 from ..host import host_files
@@ -216,7 +207,7 @@ class LTX2EncodeVideoFile(io.ComfyNode):
         light = _light(light)
         check_widgets(cls, light=light)
         source = host_files.find_input(file, "file")
-        info = probe_video(source.path)
+        info = media.probe_video(source.path)
         cut = _cut(source, info, video_geometry(handle), start, length, frame_rate, width, height, fit)
         sizes = TileSizes(tile_size, tile_overlap, temporal_size, temporal_overlap)
         latent = _encoded(source, handle, cut, start, fit, sizes, LIGHTS[light])
@@ -235,7 +226,7 @@ def _light(chosen: str | None) -> str | None:
 
 def _cut(
     source: FileRef,
-    info: VideoInfo,
+    info: media.VideoInfo,
     geometry: VideoGeometry,
     start: float,
     length: int,
@@ -249,17 +240,17 @@ def _cut(
     width = width or whole_cells(info.width, scale.width, fit)
     height = height or whole_cells(info.height, scale.height, fit)
     check_clip_size(geometry, width, height)
-    rate = float(frame_rate(rate) if rate else info.fps)
-    available = count_at_rate(source.path, rate, start)
+    rate = float(media.frame_rate(rate) if rate else info.fps)
+    available = media.count_at_rate(source.path, rate, start)
     if not available:
         raise InputError(f"start is {start} s; {source.name} ends before that. Choose an earlier start.")
     if not length:
-        length = snap_frames(available, scale.time)
+        length = sampling.snap_frames(available, scale.time)
     check_clip_size(geometry, length=length)
     if length > available:
         raise InputError(
             f"length is {length} frames; from {start} s on {source.name} has {available} at {rate:g} per second. Set "
-            f"length to {snap_frames(available, scale.time)}, or 0 for all."
+            f"length to {sampling.snap_frames(available, scale.time)}, or 0 for all."
         )
     return Cut(length, height, width, rate)
 
@@ -287,23 +278,25 @@ def _encoded(
         dtype = next(encoder.parameters()).dtype
 
         def chunks() -> Iterator[Tensor]:
-            read = read_at_rate(source.path, cut.rate, start, cut.frames, chunk_frames=CHUNK_FRAMES, show=show)
+            read = media.read_at_rate(source.path, cut.rate, start, cut.frames, chunk_frames=CHUNK_FRAMES, show=show)
             for frames in read:
                 host.check_interrupt()
                 fitted = FITS[fit](frames, cut.height, cut.width)
                 yield to_encoder_range(fitted, frames.dtype).to(dtype).transpose(0, 1)[None]
 
-        latent = encode_chunks(chunks(), encoder, size, tiling or TilingConfig(), callback=progress)
+        latent = ltx_video_vae.encode_chunks(
+            chunks(), encoder, size, tiling or ltx_video_vae.TilingConfig(), callback=progress
+        )
     return latent.float().to(host.output_device())
 
 
-def _alpha(source: FileRef, info: VideoInfo, cut: Cut, start: float, fit: str) -> Tensor:
+def _alpha(source: FileRef, info: media.VideoInfo, cut: Cut, start: float, fit: str) -> Tensor:
     """The file's alpha as a mask ``(frames, height, width)``, fitted as its pictures are; one white frame without."""
     if not info.has_alpha:
         return torch.ones(1, cut.height, cut.width)
     mask = torch.empty(cut.frames, cut.height, cut.width)
     filled = 0
-    for part in read_at_rate(source.path, cut.rate, start, cut.frames, CHUNK_FRAMES, alpha=True):
+    for part in media.read_at_rate(source.path, cut.rate, start, cut.frames, CHUNK_FRAMES, alpha=True):
         host.check_interrupt()
         mask[filled : filled + len(part)] = FITS[fit](part[..., None], cut.height, cut.width)[:, 0]
         filled += len(part)
@@ -313,13 +306,13 @@ def _alpha(source: FileRef, info: VideoInfo, cut: Cut, start: float, fit: str) -
 def _sound(source: FileRef, start: float, cut: Cut) -> tuple[Audio, bool]:
     """The sound of the cut, exactly as long as its picture, and whether the file has none."""
     duration = cut.frames / cut.rate
-    audio = read_audio(source.path, start=start, duration=duration)
+    audio = media.read_audio(source.path, start=start, duration=duration)
     if audio is None or audio.waveform.shape[-1] == 0:
         logger.warning("%s has no sound there; silence stands in for it.", source.name)
         return Audio(torch.zeros(2, round(duration * SILENCE_RATE)), SILENCE_RATE), True
     say_short_sound(audio, duration, source.name)
     samples = round(duration * audio.sampling_rate)
-    return Audio(fit_waveform(audio.waveform, samples), audio.sampling_rate), False
+    return Audio(media.fit_waveform(audio.waveform, samples), audio.sampling_rate), False
 
 
 def _audio_latent(sound: Audio, is_silent: bool, vae: ComponentHandle, cut: Cut) -> dict:

@@ -6,8 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...ltx_core_impl.components.latent_statistics import adain, normalize_statistics
-from ...ltx_core_impl.sampling.normalization import AdainSteps, ScaleSteps
+from ...ltx_core_impl import components, sampling
 from ..wires import sockets
 from ..wires.checks import (
     any_latent_samples,
@@ -68,9 +67,9 @@ class LTX2StepCorrection(io.ComfyNode):
         numbers = tuple(parse_numbers("factors", factors))
         so_far = require_corrections(corrections)
         if reference is None:
-            rule = ScaleSteps(numbers)
+            rule = sampling.ScaleSteps(numbers)
         else:
-            rule = AdainSteps(numbers, latent_samples(reference, modality, "reference"))
+            rule = sampling.AdainSteps(numbers, latent_samples(reference, modality, "reference"))
         return io.NodeOutput(so_far.with_one(modality, rule))
 
 
@@ -110,7 +109,7 @@ class LTX2AdainLatent(io.ComfyNode):
         check_widgets(cls, factor=factor)
         samples, modality = any_latent_samples(latent, "latent")
         other = latent_samples(reference, modality, "reference").to(samples.device)
-        return io.NodeOutput({**latent, "samples": adain(samples, other, factor, per_frame=per_frame)})
+        return io.NodeOutput({**latent, "samples": components.adain(samples, other, factor, per_frame=per_frame)})
 
 
 class LTX2StatNormLatent(io.ComfyNode):
@@ -155,7 +154,9 @@ class LTX2StatNormLatent(io.ComfyNode):
     def execute(cls, latent, mean, deviation, percentile, factor) -> io.NodeOutput:
         check_widgets(cls, mean=mean, deviation=deviation, percentile=percentile, factor=factor)
         samples, _ = any_latent_samples(latent, "latent")
-        return io.NodeOutput({**latent, "samples": normalize_statistics(samples, mean, deviation, percentile, factor)})
+        return io.NodeOutput(
+            {**latent, "samples": components.normalize_statistics(samples, mean, deviation, percentile, factor)}
+        )
 
 
 def require_corrections(corrections: Any) -> Corrections:

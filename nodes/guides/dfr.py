@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from comfy_api.latest import io
 from torch import Tensor
 
+from ...ltx_core_impl import sampling
 from ...ltx_core_impl.presets import dfr_tile_seeds
-from ...ltx_core_impl.sampling.dfr_layout import MAX_CONDITIONING_FPS, DfrCanvas, DfrTile, dfr_canvas, dfr_tiles
 from ...ltx_core_impl.sampling.dfr_rounds import (
     ANCHOR_STRENGTH,
     carried_keyframes,
@@ -41,7 +41,7 @@ class Place:
     A clip too short for all tiles of a graph gives spare ones, without a place (None), which joining leaves out.
     """
 
-    tile: DfrTile | None
+    tile: sampling.DfrTile | None
     number: int
     count: int
     frame_rate: float
@@ -109,7 +109,7 @@ class LTX2DFRCanvas(io.ComfyNode):
     @classmethod
     def execute(cls, length, temporal_rounds) -> io.NodeOutput:
         cls._check(length, temporal_rounds)
-        canvas = dfr_canvas(length)
+        canvas = sampling.dfr_canvas(length)
         output_length = (length - 1) * 2**temporal_rounds + 1
         return io.NodeOutput(canvas.frames, ", ".join(map(str, canvas.keyframes)), output_length)
 
@@ -183,7 +183,7 @@ class LTX2DFRTile(io.ComfyNode):
         clip = clip_of(video_latent, optional_handle(video_vae, "video_vae"))
         rate = frame_rate_of(video_latent)
         anchors = doubled(keyframes_by_frame(keyframes, "keyframes"))
-        tiles = dfr_tiles(_canvas(clip.frames, anchors, temporal_round), temporal_round, clip.scale.time)
+        tiles = sampling.dfr_tiles(_canvas(clip.frames, anchors, temporal_round), temporal_round, clip.scale.time)
         chosen = tiles[tile] if tile < len(tiles) else None
         if chosen is None:
             part, items = video_latent["samples"][:, :, :1], ()
@@ -195,7 +195,7 @@ class LTX2DFRTile(io.ComfyNode):
                 tile_slots(part, chosen, clip.scale.time),
             )
         place = Place(chosen, number=tile, count=len(tiles), frame_rate=rate)
-        latent = {**video_latent, "samples": part, "frame_rate": min(rate, MAX_CONDITIONING_FPS), PLACE: place}
+        latent = {**video_latent, "samples": part, "frame_rate": min(rate, sampling.MAX_CONDITIONING_FPS), PLACE: place}
         start, loop = dfr_tile_seeds(seed, temporal_round, tile)
         return io.NodeOutput(latent, Guides(video=items), SeededNoise(seed=start, loop_seed=loop))
 
@@ -255,11 +255,11 @@ class LTX2DFRJoin(io.ComfyNode):
         return io.NodeOutput(clip, keyframes_latent(carried, clip), place.frame_rate)
 
 
-def _canvas(frames: int, anchors: dict[int, Tensor], temporal_round: int) -> DfrCanvas:
+def _canvas(frames: int, anchors: dict[int, Tensor], temporal_round: int) -> sampling.DfrCanvas:
     """The canvas of the first stage, seen from a round's clip and the keyframes that it carries."""
     first, last = min(anchors), max(anchors)
     segment, canvas_frames = first // 2, (frames - 1) // 2**temporal_round + 1
-    canvas = DfrCanvas(canvas_frames, segment, tuple(range(segment, canvas_frames, segment)))
+    canvas = sampling.DfrCanvas(canvas_frames, segment, tuple(range(segment, canvas_frames, segment)))
     if last != frames - 1 or (canvas_frames - 1) % segment or (frames - 1) % 2**temporal_round:
         raise InputError(
             f"video_latent has {frames} frames and the doubled keyframes are at {first} to {last}; in round "

@@ -6,8 +6,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...ltx_core_impl.conditioning.video_items import VideoConditionByKeyframeIndex, VideoConditionByLatentIndex
-from ...ltx_core_impl.media import conditioning_image, conditioning_video, h264_round_trip
+from ...ltx_core_impl import conditioning, media
 from ...ltx_core_impl.presets import preset_for_version
 from ..vae.encoding import encoded_video
 from ..wires import sockets
@@ -110,9 +109,9 @@ class LTX2ImageGuide(io.ComfyNode):
         quality = preset_for_version(handle.version).image_crf if crf == MODEL_DEFAULT else crf
         latent = _encoded(pictures, handle, clip, quality, starts=frame == 0)
         if replaces:
-            item = VideoConditionByLatentIndex(latent=latent, strength=strength, latent_idx=0)
+            item = conditioning.VideoConditionByLatentIndex(latent=latent, strength=strength, latent_idx=0)
         else:
-            item = VideoConditionByKeyframeIndex(
+            item = conditioning.VideoConditionByKeyframeIndex(
                 keyframes=latent, frame_idx=frame, strength=strength, num_pixel_frames=len(pictures)
             )
         return io.NodeOutput(guides.with_video(item))
@@ -162,9 +161,9 @@ def _check_length(pictures: int, frame: int, clip: Clip) -> None:
 def _check_free(guides: Guides, frame: int, pictures: int, replaces: bool, strength: float) -> None:
     """Two pictures that must both be the same frame contradict each other."""
     for item in guides.video:
-        if isinstance(item, VideoConditionByLatentIndex):
+        if isinstance(item, conditioning.VideoConditionByLatentIndex):
             taken, both_replace = range(1), replaces
-        elif isinstance(item, VideoConditionByKeyframeIndex):
+        elif isinstance(item, conditioning.VideoConditionByKeyframeIndex):
             taken, both_replace = range(item.frame_idx, item.frame_idx + item.num_pixel_frames), False
         else:
             continue
@@ -183,9 +182,9 @@ def _encoded(pictures: Tensor, handle: ComponentHandle, clip: Clip, crf: int, st
             f"crf is {crf}; the compression works on 8 bits, which a VAE in float32 is there to avoid. Set crf to 0."
         )
     if len(frames) == 1:
-        return encoded_video(conditioning_image(frames[0], clip.height, clip.width, crf), handle)
-    degraded = torch.stack([h264_round_trip(frame, crf) for frame in frames])
-    video = conditioning_video(degraded, clip.height, clip.width)
+        return encoded_video(media.conditioning_image(frames[0], clip.height, clip.width, crf), handle)
+    degraded = torch.stack([media.h264_round_trip(frame, crf) for frame in frames])
+    video = media.conditioning_video(degraded, clip.height, clip.width)
     if starts:
         return encoded_video(video, handle)
     # The encoder's first latent frame is a single frame, which later ones are not: it is given away (spec 07 §6.5).

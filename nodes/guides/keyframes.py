@@ -8,14 +8,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...ltx_core_impl.conditioning.keyframe_slots import (
-    VideoGeneratedKeyframeSlots,
-    clips_as_keyframes,
-    join_keyframes,
-    keyframes_as_clips,
-    spread_keyframes,
-)
-from ...ltx_core_impl.conditioning.video_items import VideoConditionByKeyframeIndex, VideoConditionByReferenceLatent
+from ...ltx_core_impl import conditioning
 from ..wires import sockets
 from ..wires.checks import InputError, check_widgets, latent_samples, message_or_true, optional_handle, require_handle
 from ..wires.geometry import video_geometry
@@ -40,7 +33,7 @@ FRAMES = "keyframe_frames"
 def keyframes_latent(keyframes: Mapping[int, Tensor], clip: dict) -> dict:
     """The LATENT of keyframes ``(B, C, 1, H, W)`` by frame, made with the LATENT ``clip``: clips of one frame each."""
     kept = {key: clip[key] for key in ("frame_rate", "model_version") if key in clip}
-    samples = keyframes_as_clips(list(keyframes.values()))
+    samples = conditioning.keyframes_as_clips(list(keyframes.values()))
     return {"samples": samples, "type": "video", FRAMES: tuple(keyframes), **kept}
 
 
@@ -53,7 +46,7 @@ def keyframes_by_frame(latent: Any, input_name: str) -> dict[int, Tensor]:
             f"{input_name} needs generated keyframes; it got {describe(latent)}. Connect the keyframes output of "
             "'LTX-2 Sampler' (upscaled or not), which has some when guides hold 'LTX-2 Keyframe Slots'."
         )
-    return dict(zip(frames, clips_as_keyframes(samples, len(frames)), strict=True))
+    return dict(zip(frames, conditioning.clips_as_keyframes(samples, len(frames)), strict=True))
 
 
 class LTX2KeyframeSlots(io.ComfyNode):
@@ -107,18 +100,20 @@ class LTX2KeyframeSlots(io.ComfyNode):
     def execute(cls, video_latent, count, frames, keyframes=None, video_vae=None, guides=None) -> io.NodeOutput:
         check_widgets(cls, count=count)
         clip, guides = clip_of(video_latent, optional_handle(video_vae, "video_vae")), guides or Guides()
-        if any(isinstance(item, VideoGeneratedKeyframeSlots) for item in guides.video):
+        if any(isinstance(item, conditioning.VideoGeneratedKeyframeSlots) for item in guides.video):
             raise InputError("guides holds keyframe slots already; name all frames in one 'LTX-2 Keyframe Slots'.")
         content = None
         chosen = parse_frames(frames)
         if keyframes is not None:
             own = keyframes_by_frame(keyframes, "keyframes")
-            content = join_keyframes(list(own.values()))
+            content = conditioning.join_keyframes(list(own.values()))
             chosen = chosen or tuple(own)
             _check_content(content, len(chosen), clip)
-        chosen = chosen or tuple(spread_keyframes(count, clip.frames))
+        chosen = chosen or tuple(conditioning.spread_keyframes(count, clip.frames))
         _check_inside(chosen, clip)
-        return io.NodeOutput(guides.with_video(VideoGeneratedKeyframeSlots(chosen, initial_keyframes=content)))
+        return io.NodeOutput(
+            guides.with_video(conditioning.VideoGeneratedKeyframeSlots(chosen, initial_keyframes=content))
+        )
 
 
 class LTX2ReferenceLatentGuide(io.ComfyNode):
@@ -174,13 +169,15 @@ class LTX2ReferenceLatentGuide(io.ComfyNode):
                 f"{target.shape[-2]} latent cells; reference has {samples.shape[-1]} x {samples.shape[-2]}. Connect "
                 "the latent before it was upscaled."
             )
-        item = VideoConditionByReferenceLatent(
+        item = conditioning.VideoConditionByReferenceLatent(
             latent=samples, downscale_factor=factor, temporal_scale_factor=stride, strength=strength
         )
         return io.NodeOutput(guides.with_video(item))
 
 
-def _film_at(samples: Tensor, target: Tensor, index: int, strength: float) -> VideoConditionByKeyframeIndex:
+def _film_at(
+    samples: Tensor, target: Tensor, index: int, strength: float
+) -> conditioning.VideoConditionByKeyframeIndex:
     """A latent as a piece of film that starts at another latent frame than the first, also before the clip."""
     if samples.shape[-2:] != target.shape[-2:]:
         raise InputError(
@@ -194,7 +191,9 @@ def _film_at(samples: Tensor, target: Tensor, index: int, strength: float) -> Vi
         )
     step = video_geometry(None).scale.time
     frame = step * index if index < 0 else 1 + step * (index - 1)
-    return VideoConditionByKeyframeIndex(samples, frame, strength, num_pixel_frames=step * samples.shape[2])
+    return conditioning.VideoConditionByKeyframeIndex(
+        samples, frame, strength, num_pixel_frames=step * samples.shape[2]
+    )
 
 
 def parse_frames(text: str) -> tuple[int, ...]:

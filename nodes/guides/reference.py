@@ -7,15 +7,7 @@ import logging
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...ltx_core_impl.conditioning.attention_mask import attention_weights_from_mask
-from ...ltx_core_impl.conditioning.attention_strength import ConditioningItemAttentionStrengthWrapper
-from ...ltx_core_impl.conditioning.reference_audio import AudioConditionByReferenceLatent, positions_before_start
-from ...ltx_core_impl.conditioning.video_items import VideoConditionByReferenceLatent
-from ...ltx_core_impl.conditioning.windowed_reference import VideoConditionByWindowedReference
-from ...ltx_core_impl.loader.lora_file import open_lora
-from ...ltx_core_impl.media import conditioning_video
-from ...ltx_core_impl.sampling.fusion_plan import axis_origins
-from ...ltx_core_impl.sampling.grid import snap_frames
+from ...ltx_core_impl import conditioning, loader, media, sampling
 from ...ltx_core_impl.types import AudioLatentShape, VideoLatentShape
 from ..vae.encoding import encoded_video
 from ..vae.vae_tiling import TileSizes
@@ -55,7 +47,7 @@ FRAME_STEP = 8
 
 def _factors(lora: LoraRef) -> tuple[float, float]:
     """How much smaller and sparser than the clip this LoRA wants its reference; (1, 1) for an ordinary LoRA."""
-    file = open_lora(lora.file.path)
+    file = loader.open_lora(lora.file.path)
     space = file.reference_downscale_factor
     if space == 1:
         space = file.reference_spatial_scale_factor
@@ -83,7 +75,7 @@ def reference_factors(model: ModelHandle) -> tuple[int, int]:
 def check_references(model: ModelHandle, guides: Guides) -> None:
     """An IC-LoRA needs a reference to work on (refused without); a reference needs an IC-LoRA (logged)."""
     items = [getattr(item, "conditioning", item) for item in guides.video]
-    kinds = (VideoConditionByReferenceLatent, VideoConditionByWindowedReference)
+    kinds = (conditioning.VideoConditionByReferenceLatent, conditioning.VideoConditionByWindowedReference)
     has_reference = any(isinstance(item, kinds) for item in items)
     active = [lora for lora in model.loras if lora.strength != 0]
     if has_reference and not active:
@@ -236,10 +228,10 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
             _check_windowed(factor, stride, len(chosen), clip, mask is not None or attention_strength != 1.0)
             item = _windowed(pictures, clip, handle, sizes, tile_frames, strength)
             return io.NodeOutput((guides or Guides()).with_video(item))
-        video = conditioning_video(as_encoded(pictures[encoded], handle), height, width)
+        video = media.conditioning_video(as_encoded(pictures[encoded], handle), height, width)
         latent = encoded_video(video, handle, sizes, sizes.together())
         shape = VideoLatentShape.from_torch_shape(latent.shape)
-        item = VideoConditionByReferenceLatent(
+        item = conditioning.VideoConditionByReferenceLatent(
             latent=latent[:, :, given_away:],
             downscale_factor=factor,
             temporal_scale_factor=stride,
@@ -249,11 +241,11 @@ class LTX2ReferenceVideoGuide(io.ComfyNode):
         )
         if mask is not None:
             mask = mask.expand(len(pictures), -1, -1)[encoded][None, None]
-            weights = attention_weights_from_mask(mask, shape, strength=attention_strength)
+            weights = conditioning.attention_weights_from_mask(mask, shape, strength=attention_strength)
             kept = weights[..., given_away * shape.height * shape.width :]
-            item = ConditioningItemAttentionStrengthWrapper(item, kept)
+            item = conditioning.ConditioningItemAttentionStrengthWrapper(item, kept)
         elif attention_strength != 1.0:
-            item = ConditioningItemAttentionStrengthWrapper(item, attention_strength)
+            item = conditioning.ConditioningItemAttentionStrengthWrapper(item, attention_strength)
         return io.NodeOutput((guides or Guides()).with_video(item))
 
 
@@ -270,7 +262,7 @@ def _reference_size(clip: Clip, factor: int) -> tuple[int, int]:
 def _chosen_frames(count: int, clip: Clip, stride: int) -> list[int]:
     """The first frame, then every ``stride``-th from the second on; as many as the clip has room for, 8k + 1."""
     frames = [0, *range(1, min(count, clip.frames), stride)]
-    return frames[: snap_frames(len(frames), clip.scale.time)]
+    return frames[: sampling.snap_frames(len(frames), clip.scale.time)]
 
 
 def _placed_frames(count: int, clip: Clip, stride: int, start: int) -> list[int]:
@@ -317,16 +309,16 @@ def _check_windowed(factor: int, stride: int, frames: int, clip: Clip, is_weight
 
 def _windowed(
     pictures: Tensor, clip: Clip, vae: ComponentHandle, sizes: TileSizes, tile_frames: int, strength: float
-) -> VideoConditionByWindowedReference:
+) -> conditioning.VideoConditionByWindowedReference:
     """The reference encoded for every window in time."""
     scale = clip.scale.time
-    starts = axis_origins(clip.latent.frames, (tile_frames - 1) // scale + 1)
+    starts = sampling.axis_origins(clip.latent.frames, (tile_frames - 1) // scale + 1)
     latents = []
     for start in starts:
         part = pictures[start * scale : start * scale + tile_frames]
-        video = conditioning_video(as_encoded(part, vae), clip.height, clip.width)
+        video = media.conditioning_video(as_encoded(part, vae), clip.height, clip.width)
         latents.append(encoded_video(video, vae, sizes, sizes.together()))
-    return VideoConditionByWindowedReference(tuple(latents), tuple(starts), strength)
+    return conditioning.VideoConditionByWindowedReference(tuple(latents), tuple(starts), strength)
 
 
 def _tiles(tile_size: int) -> TileSizes:
@@ -367,9 +359,9 @@ class LTX2ReferenceAudioGuide(io.ComfyNode):
         samples = latent_samples(reference, "audio", "reference")
         check_widgets(cls, strength=strength)
         patchifier = audio_geometry(optional_handle(audio_vae, "audio_vae")).patchifier
-        item = AudioConditionByReferenceLatent(
+        item = conditioning.AudioConditionByReferenceLatent(
             tokens=patchifier.patchify(samples),
-            positions=positions_before_start(AudioLatentShape.from_torch_shape(samples.shape), patchifier),
+            positions=conditioning.positions_before_start(AudioLatentShape.from_torch_shape(samples.shape), patchifier),
             strength=strength,
         )
         return io.NodeOutput((guides or Guides()).with_audio(item))

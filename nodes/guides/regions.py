@@ -8,13 +8,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...ltx_core_impl.conditioning.noise_mask import (
-    grow_mask,
-    latent_mask_from_pixels,
-    pixel_mask_from_latent,
-    time_window_mask,
-)
-from ...ltx_core_impl.conditioning.tools import VideoLatentTools
+from ...ltx_core_impl import conditioning
 from ...ltx_core_impl.types import AudioLatentShape
 from ..latents.modalities import noise_mask_of
 from ..wires.checks import (
@@ -203,7 +197,9 @@ class _Region(NamedTuple):
         """
         if not wanted:
             return torch.zeros(len(spans))
-        mask = time_window_mask(spans, self.start, self.end, ramp=self.ramp, outside=self.generate == OUTSIDE)
+        mask = conditioning.time_window_mask(
+            spans, self.start, self.end, ramp=self.ramp, outside=self.generate == OUTSIDE
+        )
         if not mask.any():
             raise InputError(
                 f"Nothing of {modality}_latent is generated: it lasts {spans[-1, 1].item():.2f} s and {self.generate} "
@@ -223,7 +219,7 @@ def _check_window(start: float | None, end: float | None) -> None:
 
 def _video_spans(clip: Clip, fps: float) -> Tensor:
     one_column = clip.latent._replace(batch=1, height=1, width=1)
-    return VideoLatentTools(one_column, fps=fps, scale_factors=clip.scale).target_positions()[0, 0]
+    return conditioning.VideoLatentTools(one_column, fps=fps, scale_factors=clip.scale).target_positions()[0, 0]
 
 
 def _masked(latent: dict, mask: Tensor, input_name: str) -> dict:
@@ -235,7 +231,7 @@ def _masked(latent: dict, mask: Tensor, input_name: str) -> dict:
 
 def _blend_mask(latent: dict, clip: Clip) -> Tensor:
     mask = latent["noise_mask"].amax(dim=0)[0]
-    return pixel_mask_from_latent(mask, clip.scale.time, clip.height, clip.width)
+    return conditioning.pixel_mask_from_latent(mask, clip.scale.time, clip.height, clip.width)
 
 
 class LTX2InpaintRegion(io.ComfyNode):
@@ -282,10 +278,10 @@ class LTX2InpaintRegion(io.ComfyNode):
     def execute(cls, video_latent, mask, grow, video_vae=None) -> io.NodeOutput:
         check_widgets(cls, grow=grow)
         clip = clip_of(video_latent, optional_handle(video_vae, "video_vae"))
-        marked = grow_mask(require_mask(mask, "mask"), grow)
+        marked = conditioning.grow_mask(require_mask(mask, "mask"), grow)
         if not marked.any():
             raise InputError("mask is black everywhere: nothing would be generated. Paint what is to be new white.")
-        cells = latent_mask_from_pixels(marked, clip.latent, clip.scale.time)
+        cells = conditioning.latent_mask_from_pixels(marked, clip.latent, clip.scale.time)
         result = _masked(video_latent, cells, "video_latent")
         if not result["noise_mask"].any():
             raise InputError(

@@ -7,7 +7,7 @@ import re
 
 from comfy_api.latest import io
 
-from ...ltx_core_impl.media.sheet import MOST_PANELS, reference_sheet
+from ...ltx_core_impl import media
 from .. import host
 from ..wires.checks import InputError, check_frames, check_grid, check_widgets, message_or_true
 from ..wires.inputs import MAX_LENGTH
@@ -112,7 +112,7 @@ class LTX2ReferenceSheet(io.ComfyNode):
                 FRAMED_PANELS,
             )
         try:
-            sheet = reference_sheet(pictures, height, width, gap, _rows(layout))
+            sheet = media.reference_sheet(pictures, height, width, gap, _rows(layout))
         except ValueError as error:
             raise InputError(str(error)) from None
         sheet = sheet[None].to(host.output_device())
@@ -127,10 +127,10 @@ def _rows(layout: str) -> list[list[int]] | None:
     rows = []
     for line in lines:
         parts = re.split(r"[\s,;]+", line.strip(",; "))
-        if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= MOST_PANELS for part in parts):
+        if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= media.MOST_PANELS for part in parts):
             raise InputError(
-                f"layout has the line '{line}'; write the numbers of a row's panels, 1 to {MOST_PANELS}, for example "
-                "1 2 3."
+                f"layout has the line '{line}'; write the numbers of a row's panels, 1 to {media.MOST_PANELS}, for "
+                "example 1 2 3."
             )
         rows.append([int(part) - 1 for part in parts])
     numbers = [number for row in rows for number in row]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...ltx_core_impl.media import draw_tracks, parse_tracks, spline
+from ...ltx_core_impl import media
 from ...ltx_core_impl.media.track_text import EXAMPLE
 from ...ltx_core_impl.presets import LTX_2_3_PRESET
 from .. import host
@@ -75,21 +75,21 @@ class LTX2DrawTracks(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, tracks) -> bool | str:
-        return message_or_true(lambda: tracks is None or parse_tracks(tracks))
+        return message_or_true(lambda: tracks is None or media.parse_tracks(tracks))
 
     @classmethod
     def execute(cls, tracks, points, width, height, length) -> io.NodeOutput:
         check_widgets(cls, points=points, width=width, height=height, length=length)
-        parsed = parse_tracks(tracks)
+        parsed = media.parse_tracks(tracks)
         if points == CURVE:
-            parsed = [spline(track, length) for track in parsed]
+            parsed = [media.spline(track, length) for track in parsed]
         for number, track in enumerate(parsed, start=1):
             if len(track) != length:
                 raise InputError(
                     f"Track {number} has {len(track)} points; with points '{PER_FRAME}' it needs length = {length}. "
                     f"Choose '{CURVE}' to lay a curve through them."
                 )
-        return io.NodeOutput(draw_tracks(parsed, height, width).to(host.output_device()))
+        return io.NodeOutput(media.draw_tracks(parsed, height, width).to(host.output_device()))
 
 
 NODES = [LTX2DrawTracks]

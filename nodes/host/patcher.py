@@ -9,9 +9,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
-from ...ltx_core_impl.loader.page_lock import PageLock
-from ...ltx_core_impl.loader.placement import Placement, WholeModel
-from ...ltx_core_impl.loader.streaming import BlockStreamer
+from ...ltx_core_impl import loader
 from .progress import check_interrupt
 
 
@@ -27,7 +25,7 @@ class HostPageLock:
         mm.unpin_memory(nn.Parameter(memory, requires_grad=False))
 
 
-def page_lock() -> PageLock | None:
+def page_lock() -> loader.PageLock | None:
     """ComfyUI's own account of page-locked memory, None where it keeps none."""
     return HostPageLock() if hasattr(mm, "pin_memory") and hasattr(mm, "unpin_memory") else None
 
@@ -47,22 +45,22 @@ class ComponentPatcher(ModelPatcher):
         load_device: torch.device,
         offload_device: torch.device,
         at: torch.device,
-        lock: PageLock | None = None,
+        lock: loader.PageLock | None = None,
     ) -> None:
         """``at`` is where the weights are now; ``lock`` is asked for page-locked memory in ComfyUI's place."""
         super().__init__(model, load_device=load_device, offload_device=offload_device)
         self.working_memory = 0
         on_device = at == load_device
-        self._place: Placement | None = None  # where both devices are one, nothing ever moves
+        self._place: loader.Placement | None = None  # where both devices are one, nothing ever moves
         if load_device == offload_device:
             pass
         elif blocks is not None and len(blocks):
             lock = lock or page_lock()
-            self._place = BlockStreamer(
+            self._place = loader.BlockStreamer(
                 model, blocks, load_device, None, lock=lock, host=offload_device, on_device=on_device
             )
         else:
-            self._place = WholeModel(model, load_device, offload_device, on_device=on_device)
+            self._place = loader.WholeModel(model, load_device, offload_device, on_device=on_device)
         self._settle()
 
     def _settle(self) -> None:

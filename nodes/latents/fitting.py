@@ -8,10 +8,8 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ...ltx_core_impl.conditioning.noise_mask import grow_mask
-from ...ltx_core_impl.media.clips import fill_masked, fit_frames, fit_waveform, pad_frames, resize_mask
+from ...ltx_core_impl import conditioning, media, sampling
 from ...ltx_core_impl.media.resize import CROP, FITS, PAD
-from ...ltx_core_impl.sampling.grid import snap_frames
 from ..wires.checks import (
     InputError,
     check_frame_rate,
@@ -130,7 +128,7 @@ class LTX2FitVideo(io.ComfyNode):
         cls._check(frame_rate, width, height, multiple, length, geometry)
         pictures = require_pictures(images, "images")
         scale = geometry.scale
-        longest = snap_frames(len(pictures), scale.time)
+        longest = sampling.snap_frames(len(pictures), scale.time)
         count = length or longest
         if count > len(pictures):
             raise InputError(
@@ -140,7 +138,7 @@ class LTX2FitVideo(io.ComfyNode):
         own_height, own_width = pictures.shape[1:3]
         height = height or _whole_side("height", own_height, multiple or scale.height, fit)
         width = width or _whole_side("width", own_width, multiple or scale.width, fit)
-        frames = fit_frames(pictures[:count], height, width, FITS[fit])
+        frames = media.fit_frames(pictures[:count], height, width, FITS[fit])
         sound = _sound(audio, count / frame_rate)
         return io.NodeOutput(frames, sound, width, height, count, frame_rate, own_width, own_height)
 
@@ -215,7 +213,7 @@ class LTX2ExtendClip(io.ComfyNode):
         pictures = require_pictures(images, "images")
         total = frames_before + len(pictures) + frames_after
         factor = video_geometry(optional_handle(video_vae, "video_vae")).scale.time
-        shorter = snap_frames(total, factor)
+        shorter = sampling.snap_frames(total, factor)
         if shorter != total:
             below = shorter - frames_before - len(pictures)
             above = below + factor
@@ -226,7 +224,7 @@ class LTX2ExtendClip(io.ComfyNode):
             )
         start, end = frames_before / frame_rate, (frames_before + len(pictures)) / frame_rate
         return io.NodeOutput(
-            pad_frames(pictures, frames_before, frames_after),
+            media.pad_frames(pictures, frames_before, frames_after),
             _sound(audio, total / frame_rate, offset=start, end=end),
             start,
             end,
@@ -242,7 +240,7 @@ def _sound(audio: Any, seconds: float, offset: float = 0.0, end: float | None = 
     sound = require_sound(audio)
     waveform, rate = sound.waveform, sound.sampling_rate
     given = waveform if end is None else waveform[..., : round((end - offset) * rate)]
-    return {"waveform": fit_waveform(given, round(seconds * rate), round(offset * rate)), "sample_rate": rate}
+    return {"waveform": media.fit_waveform(given, round(seconds * rate), round(offset * rate)), "sample_rate": rate}
 
 
 class LTX2InpaintFill(io.ComfyNode):
@@ -279,8 +277,8 @@ class LTX2InpaintFill(io.ComfyNode):
         pictures = require_pictures(images, "images")
         check_widgets(cls, grow=grow)
         marked = require_mask_for(mask, pictures, "mask")
-        larger = grow_mask(resize_mask(marked, pictures.shape[1], pictures.shape[2]), grow)
-        return io.NodeOutput(fill_masked(pictures, larger), larger)
+        larger = conditioning.grow_mask(media.resize_mask(marked, pictures.shape[1], pictures.shape[2]), grow)
+        return io.NodeOutput(media.fill_masked(pictures, larger), larger)
 
 
 NODES = [LTX2FitVideo, LTX2ExtendClip, LTX2InpaintFill]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ...ltx_core_impl.components.noisers import Generators, seeded_generators
+from ...ltx_core_impl import components
 from ...ltx_core_impl.presets import LTX_2_3_PRESET
 from ...ltx_core_impl.types import VideoPixelShape
 from .. import host
@@ -147,9 +147,9 @@ class SeededNoise:
     seed: int
     loop_seed: int | None = None
 
-    def generators(self, batch: int) -> Generators:
+    def generators(self, batch: int) -> components.Generators:
         """One CPU generator per sample, so that a seed gives the same noise on every device and in every batch."""
-        return seeded_generators([self.seed + index for index in range(batch)])
+        return components.seeded_generators([self.seed + index for index in range(batch)])
 
     def generate_noise(self, input_latent: dict) -> torch.Tensor:
         """For core samplers: float32 noise in the layout of the latent."""

@@ -7,20 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ...ltx_core_impl.conditioning.item import ConditioningItem
-from ...ltx_core_impl.conditioning.keyframe_slots import VideoGeneratedKeyframeSlots
-from ...ltx_core_impl.conditioning.noise_mask import LatentNoiseMask, restore_kept
-from ...ltx_core_impl.conditioning.rules import ReferenceRules
-from ...ltx_core_impl.conditioning.tools import AudioLatentTools, LatentTools, VideoLatentTools
-from ...ltx_core_impl.conditioning.video_items import (
-    VideoConditionByKeyframeIndex,
-    VideoConditionByLatentIndex,
-    VideoConditionByMask,
-    VideoConditionByReferenceLatent,
-)
-from ...ltx_core_impl.conditioning.windowed_reference import VideoConditionByWindowedReference
+from ...ltx_core_impl import conditioning, sampling
 from ...ltx_core_impl.presets import preset_for_version
-from ...ltx_core_impl.sampling.stage import StageModality
 from ...ltx_core_impl.types import AudioLatentShape, VideoLatentShape
 from ..loading.components import transformer_options
 from ..wires.checks import InputError, check_frame_rate, latent_samples
@@ -43,7 +31,7 @@ def video_modality(
     frame_rate: float | None,
     start: Start,
     guides: Guides,
-) -> StageModality | None:
+) -> sampling.StageModality | None:
     """The video stream of a run, None without a latent. Raises `InputError` when the latent does not fit the model."""
     if latent is None:
         return None
@@ -53,7 +41,7 @@ def video_modality(
         raise InputError(f"{model.file.name} has no video stream. Disconnect video_latent, or load another model.")
     _check_channels("video_latent", samples.shape[1], stream.in_channels, model)
     check_latent_fits(latent, model, "video_latent")
-    has_slots = any(isinstance(one, VideoGeneratedKeyframeSlots) for one in guides.video)
+    has_slots = any(isinstance(one, conditioning.VideoGeneratedKeyframeSlots) for one in guides.video)
     if has_slots and not stream.keyframe_embedding:
         raise InputError(
             f"guides holds keyframe slots, which {model.file.name} does not know: they came with LTX-2.5. Remove "
@@ -71,7 +59,7 @@ def video_modality(
             "'LTX-2 Empty Latents'."
         )
     check_frame_rate(rate)
-    tools = VideoLatentTools(
+    tools = conditioning.VideoLatentTools(
         target_shape=VideoLatentShape.from_torch_shape(samples.shape),
         fps=rate,
         scale_factors=video_geometry(vae).scale,
@@ -83,7 +71,7 @@ def video_modality(
 
 def audio_modality(
     latent: dict | None, model: ModelHandle, vae: ComponentHandle | None, start: Start, guides: Guides
-) -> StageModality | None:
+) -> sampling.StageModality | None:
     """The audio stream of a run, None without a latent. Raises `InputError` when the latent does not fit the model."""
     if latent is None:
         return None
@@ -93,7 +81,7 @@ def audio_modality(
         raise InputError(f"{model.file.name} has no audio stream. Disconnect audio_latent, or load another model.")
     _check_channels("audio_latent", samples.shape[1] * samples.shape[3], stream.in_channels, model)
     check_latent_fits(latent, model, "audio_latent")
-    tools = AudioLatentTools(
+    tools = conditioning.AudioLatentTools(
         target_shape=AudioLatentShape.from_torch_shape(samples.shape),
         patchifier=audio_geometry(vae).patchifier,
         rules=_rules(model),
@@ -102,26 +90,26 @@ def audio_modality(
 
 
 def _stage(
-    tools: LatentTools,
+    tools: conditioning.LatentTools,
     samples: Tensor,
     start: Start,
-    items: tuple[ConditioningItem, ...],
+    items: tuple[conditioning.ConditioningItem, ...],
     mask: Tensor | None,
     input_name: str,
-) -> StageModality:
+) -> sampling.StageModality:
     """Zeros are an empty latent and start from pure noise; anything else is refined from the first sigma on.
 
     A noise mask (1 = generate) of zeros freezes the stream, any other one keeps parts of it.
     """
     if mask is not None and not mask.any():
-        return StageModality(tools=tools, conditionings=items, initial_latent=samples, frozen=True)
+        return sampling.StageModality(tools=tools, conditionings=items, initial_latent=samples, frozen=True)
     if start.continues:
         _check_continued(samples, mask, input_name)
     if mask is not None and not bool((mask == 1).all()):
-        items = (LatentNoiseMask(mask), *items)
+        items = (conditioning.LatentNoiseMask(mask), *items)
     if not samples.any():
-        return StageModality(tools=tools, conditionings=items)
-    return StageModality(
+        return sampling.StageModality(tools=tools, conditionings=items)
+    return sampling.StageModality(
         tools=tools,
         conditionings=items,
         initial_latent=samples,
@@ -166,35 +154,40 @@ def noise_mask_of(latent: dict, input_name: str) -> Tensor | None:
     return mask.reshape(-1, 1, *grid).float()
 
 
-def with_kept_parts(samples: Tensor, latent: dict, items: tuple[ConditioningItem, ...], input_name: str) -> Tensor:
+def with_kept_parts(
+    samples: Tensor, latent: dict, items: tuple[conditioning.ConditioningItem, ...], input_name: str
+) -> Tensor:
     """The result of a run with what its noise mask kept exactly as it was given.
 
     Guides that replace parts of the latent win over its mask, so their results stay.
     """
     mask = noise_mask_of(latent, input_name)
-    if mask is None or any(isinstance(item, (VideoConditionByLatentIndex, VideoConditionByMask)) for item in items):
+    if mask is None or any(
+        isinstance(item, (conditioning.VideoConditionByLatentIndex, conditioning.VideoConditionByMask))
+        for item in items
+    ):
         return samples
-    return restore_kept(samples, latent["samples"], mask)
+    return conditioning.restore_kept(samples, latent["samples"], mask)
 
 
-def _check_guides(items: tuple[ConditioningItem, ...], tools: VideoLatentTools) -> None:
+def _check_guides(items: tuple[conditioning.ConditioningItem, ...], tools: conditioning.VideoLatentTools) -> None:
     """Guides made for a clip of another size are refused; where they would land is nobody's intention."""
     target, scale = tools.target_shape, tools.scale_factors
     size = (target.height, target.width)
     frames = target.upscale(scale).frames
     for item in (getattr(item, "conditioning", item) for item in items):
-        if isinstance(item, VideoConditionByKeyframeIndex):
+        if isinstance(item, conditioning.VideoConditionByKeyframeIndex):
             latent, factor = item.keyframes, 1
             if item.frame_idx >= frames:
                 raise InputError(
                     f"A guide stands at frame {item.frame_idx}; the clip has frames 0 to {frames - 1}. Connect the "
                     "latent that is sampled to the guide node."
                 )
-        elif isinstance(item, VideoConditionByReferenceLatent):
+        elif isinstance(item, conditioning.VideoConditionByReferenceLatent):
             latent, factor = item.latent, item.downscale_factor
-        elif isinstance(item, VideoConditionByWindowedReference):
+        elif isinstance(item, conditioning.VideoConditionByWindowedReference):
             latent, factor = item.latents[0], 1
-        elif isinstance(item, VideoConditionByLatentIndex):
+        elif isinstance(item, conditioning.VideoConditionByLatentIndex):
             latent, factor = item.latent, 1
         else:
             continue
@@ -207,7 +200,7 @@ def _check_guides(items: tuple[ConditioningItem, ...], tools: VideoLatentTools) 
             )
 
 
-def _rules(model: ModelHandle) -> ReferenceRules:
+def _rules(model: ModelHandle) -> conditioning.ReferenceRules:
     return preset_for_version(model.version).rules
 
 

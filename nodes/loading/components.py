@@ -15,31 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...ltx_core_impl.loader import Checkpoint, SingleGPUModelBuilder, open_checkpoint
-from ...ltx_core_impl.loader.key_maps.select import select_key_map
-from ...ltx_core_impl.loader.lora_file import LoraPathStrengthAndSDOps, open_lora
-from ...ltx_core_impl.loader.model_config import config_for
-from ...ltx_core_impl.loader.recipe import TransformerRecipe
-from ...ltx_core_impl.model.audio_vae import AudioDecoderConfigurator, AudioEncoderConfigurator, VocoderConfigurator
-from ...ltx_core_impl.model.transformer import (
-    LTXModelConfigurator,
-    LTXVideoOnlyModelConfigurator,
-    TransformerOptions,
-    X0Model,
-)
-from ...ltx_core_impl.model.upsampler import LatentUpsamplerConfigurator
-from ...ltx_core_impl.model.video_vae import (
-    PerChannelStatistics,
-    VideoDecoderConfigurator,
-    VideoEncoderConfigurator,
-)
-from ...ltx_core_impl.model.video_vae.memory import convolution_bytes
-from ...ltx_core_impl.quantization.formats import SCALE_NAMES
-from ...ltx_core_impl.quantization.gguf_blocks import BLOCK_TYPES
-from ...ltx_core_impl.sampling.memory import forward_bytes, token_count
-from ...ltx_core_impl.sampling.stage import StageModality
-from ...ltx_core_impl.text_encoders.duration_head import DurationHeadConfigurator
-from ...ltx_core_impl.text_encoders.gemma import GemmaTextEncoder, load_text_encoder
+from ...ltx_core_impl import loader, quantization, sampling, text_encoders
+from ...ltx_core_impl.loader import key_maps
+from ...ltx_core_impl.model import audio_vae, video_vae
+from ...ltx_core_impl.model import transformer as ltx_transformer
+from ...ltx_core_impl.model import upsampler as ltx_upsampler
+from ...ltx_core_impl.text_encoders import gemma as ltx_gemma
 from .. import host
 from ..wires.checks import InputError
 from ..wires.finite import require_finite
@@ -60,14 +41,15 @@ PARTS = {
     "upsampler": ("upsampler",),
     "duration_head": ("duration_head",),
 }
+# Called for the class, so that a model is imported when one is judged or built.
 CONFIGURATORS = {
-    "video_encoder": VideoEncoderConfigurator,
-    "video_decoder": VideoDecoderConfigurator,
-    "audio_encoder": AudioEncoderConfigurator,
-    "audio_decoder": AudioDecoderConfigurator,
-    "vocoder": VocoderConfigurator,
-    "upsampler": LatentUpsamplerConfigurator,
-    "duration_head": DurationHeadConfigurator,
+    "video_encoder": lambda: video_vae.VideoEncoderConfigurator,
+    "video_decoder": lambda: video_vae.VideoDecoderConfigurator,
+    "audio_encoder": lambda: audio_vae.AudioEncoderConfigurator,
+    "audio_decoder": lambda: audio_vae.AudioDecoderConfigurator,
+    "vocoder": lambda: audio_vae.VocoderConfigurator,
+    "upsampler": lambda: ltx_upsampler.LatentUpsamplerConfigurator,
+    "duration_head": lambda: text_encoders.DurationHeadConfigurator,
 }
 
 
@@ -76,7 +58,7 @@ CONFIGURATORS = {
 
 def describe_component(file: FileRef, component: str) -> ComponentHandle:
     """The handle of a component, judged from the file's header. Raises ValueError when it is not there or not whole."""
-    checkpoint = open_checkpoint(file.path)
+    checkpoint = loader.open_checkpoint(file.path)
     found = component_or_missing(file, checkpoint, component)
     if isinstance(found, MissingComponent):
         held = ", ".join(checkpoint.components) or "nothing known"
@@ -84,7 +66,9 @@ def describe_component(file: FileRef, component: str) -> ComponentHandle:
     return found
 
 
-def component_or_missing(file: FileRef, checkpoint: Checkpoint, component: str) -> ComponentHandle | MissingComponent:
+def component_or_missing(
+    file: FileRef, checkpoint: loader.Checkpoint, component: str
+) -> ComponentHandle | MissingComponent:
     """The handle of a component, or what stands for it when the file does not hold it."""
     parts = [part for part in PARTS[component] if part in checkpoint.components]
     if not parts:
@@ -93,7 +77,7 @@ def component_or_missing(file: FileRef, checkpoint: Checkpoint, component: str) 
         component=component,
         file=file,
         version=checkpoint.version.value if checkpoint.version else "",
-        config=json.dumps(config_for(checkpoint, parts[0]), sort_keys=True),
+        config=json.dumps(loader.config_for(checkpoint, parts[0]), sort_keys=True),
         versions=versions_of(checkpoint),
     )
 
@@ -104,9 +88,9 @@ def model_handle(file: FileRef, precision: str, calibration: FileRef | None, com
     return ModelHandle(**vars(base), precision=precision, calibration=calibration, compiles=compiles)
 
 
-def transformer_recipe(handle: ModelHandle) -> TransformerRecipe:
+def transformer_recipe(handle: ModelHandle) -> loader.TransformerRecipe:
     """The transformer by plain values."""
-    return TransformerRecipe(
+    return loader.TransformerRecipe(
         path=handle.file.path,
         has_audio=_has_audio(handle.file),
         precision=handle.precision,
@@ -116,7 +100,7 @@ def transformer_recipe(handle: ModelHandle) -> TransformerRecipe:
     )
 
 
-def transformer_builder(handle: ModelHandle) -> SingleGPUModelBuilder:
+def transformer_builder(handle: ModelHandle) -> loader.SingleGPUModelBuilder:
     """The recipe of the transformer, LoRAs and quantisation included."""
     return transformer_recipe(handle).builder()
 
@@ -124,18 +108,18 @@ def transformer_builder(handle: ModelHandle) -> SingleGPUModelBuilder:
 @lru_cache(maxsize=16)
 def _has_audio(file: FileRef) -> bool:
     # Asked several times in every run; a full-size header takes long to read.
-    shapes = open_checkpoint(file.path).shapes
+    shapes = loader.open_checkpoint(file.path).shapes
     return any(key.endswith(("audio_patchify_proj.weight", "audio_proj_in.weight")) for key in shapes)
 
 
 @lru_cache(maxsize=16)
-def _options(config: str, has_audio: bool) -> TransformerOptions:
-    configurator = LTXModelConfigurator if has_audio else LTXVideoOnlyModelConfigurator
+def _options(config: str, has_audio: bool) -> ltx_transformer.TransformerOptions:
+    configurator = ltx_transformer.LTXModelConfigurator if has_audio else ltx_transformer.LTXVideoOnlyModelConfigurator
     with torch.device("meta"):
         return configurator.from_config(json.loads(config)).options
 
 
-def transformer_options(handle: ModelHandle) -> TransformerOptions:
+def transformer_options(handle: ModelHandle) -> ltx_transformer.TransformerOptions:
     """Streams and sizes of the transformer."""
     return _options(handle.config, _has_audio(handle.file))
 
@@ -149,7 +133,7 @@ def check_model(handle: ModelHandle) -> str:
     if not handle.loras or handle.loras[-1].strength == 0:
         return ""
     last = handle.loras[-1]
-    return lora_note(open_lora(last.file.path), last, reports[-1], handle)
+    return lora_note(loader.open_lora(last.file.path), last, reports[-1], handle)
 
 
 # Using
@@ -179,7 +163,7 @@ def transformer_dtype(handle: ModelHandle) -> torch.dtype:
 
 
 @contextmanager
-def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
+def transformer(handle: ModelHandle, working_memory: int) -> Iterator[ltx_transformer.X0Model]:
     """The transformer, predicting denoised latents; one that worker processes run is called like any other."""
     dtype = transformer_dtype(handle)
     size = _stored_bytes([handle.file.path], "transformer", dtype, handle.precision, lora=bool(handle.loras))
@@ -190,7 +174,7 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
             yield model
         return
 
-    def build(home: torch.device, progress: host.Progress) -> X0Model:
+    def build(home: torch.device, progress: host.Progress) -> ltx_transformer.X0Model:
         work_device = host.compute_device(handle.device)
         model = transformer_builder(handle).build(home, dtype, progress=progress, work_device=work_device)
         backend = host.attention_backend()
@@ -198,7 +182,7 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
             model.set_attention(backend)
         if handle.compiles:
             model.compile_blocks()
-        return X0Model(model)
+        return ltx_transformer.X0Model(model)
 
     with host.loaded(
         handle,
@@ -217,7 +201,7 @@ def transformer(handle: ModelHandle, working_memory: int) -> Iterator[X0Model]:
 
 def _part(handle: ComponentHandle, part: str, working_memory: int = 0, dtype: torch.dtype | None = None):
     dtype = dtype or (torch.float32 if handle.float32 else host.compute_dtype(host.compute_device(handle.device)))
-    builder = SingleGPUModelBuilder(model_class_configurator=CONFIGURATORS[part], model_path=handle.file.path)
+    builder = loader.SingleGPUModelBuilder(model_class_configurator=CONFIGURATORS[part](), model_path=handle.file.path)
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
         return builder.build(
@@ -283,9 +267,9 @@ def upsampler(handle: ComponentHandle) -> Any:
 
 
 @contextmanager
-def video_statistics(handle: ComponentHandle) -> Iterator[PerChannelStatistics]:
+def video_statistics(handle: ComponentHandle) -> Iterator[video_vae.PerChannelStatistics]:
     """The per-channel statistics of a video VAE; they are all that upscaling needs of it."""
-    part = next(part for part in PARTS["video_vae"] if part in open_checkpoint(handle.file.path).components)
+    part = next(part for part in PARTS["video_vae"] if part in loader.open_checkpoint(handle.file.path).components)
     with _part(handle, part) as model:
         yield model.per_channel_statistics
 
@@ -297,15 +281,15 @@ def _stored_bytes(
     paths: Sequence[str], part: str, dtype: torch.dtype, precision: str = "auto", *, lora: bool = False
 ) -> int:
     """Bytes of a component's weights once they are in ``dtype``; packed ones may stay so until a LoRA changes them."""
-    checkpoint = open_checkpoint(paths)
-    rules = select_key_map(part, checkpoint.shapes)
+    checkpoint = loader.open_checkpoint(paths)
+    rules = key_maps.select_key_map(part, checkpoint.shapes)
     blocked = _layers_with_many_scales(checkpoint) if lora and precision == "auto" else ()
     total = 0
     for key, (_, entry) in checkpoint.entries.items():
         if rules.apply_to_key(key) is None:
             continue
         values = math.prod(entry.shape)
-        if entry.dtype in BLOCK_TYPES:
+        if entry.dtype in quantization.BLOCK_TYPES:
             keeps = precision == "auto" and not lora
             total += entry.nbytes if keeps else _loaded_bytes("BF16", 2 * values, dtype, precision)
         elif key.removesuffix(".weight") in blocked:
@@ -315,9 +299,9 @@ def _stored_bytes(
     return total
 
 
-def _layers_with_many_scales(checkpoint: Checkpoint) -> set[str]:
+def _layers_with_many_scales(checkpoint: loader.Checkpoint) -> set[str]:
     named = ((*key.rpartition("."), shape) for key, shape in checkpoint.shapes.items())
-    return {layer for layer, _, leaf, shape in named if leaf in SCALE_NAMES and math.prod(shape) > 1}
+    return {layer for layer, _, leaf, shape in named if leaf in quantization.SCALE_NAMES and math.prod(shape) > 1}
 
 
 def _loaded_bytes(stored: str, nbytes: int, dtype: torch.dtype, precision: str) -> int:
@@ -331,14 +315,16 @@ def _loaded_bytes(stored: str, nbytes: int, dtype: torch.dtype, precision: str) 
 
 def convolution_memory(pixels: int) -> int:
     """Room for the convolutional VAEs' activations of a tile."""
-    return convolution_bytes(pixels, host.compute_dtype(host.compute_device()).itemsize)
+    return video_vae.convolution_bytes(pixels, host.compute_dtype(host.compute_device()).itemsize)
 
 
-def bytes_per_row(handle: ModelHandle, video: StageModality | None, audio: StageModality | None) -> int:
+def bytes_per_row(
+    handle: ModelHandle, video: sampling.StageModality | None, audio: sampling.StageModality | None
+) -> int:
     """Room that one batch row of a forward pass needs on a card, guides and references included."""
-    video_tokens, audio_tokens = (0 if one is None else token_count(one) for one in (video, audio))
+    video_tokens, audio_tokens = (0 if one is None else sampling.token_count(one) for one in (video, audio))
     itemsize = transformer_dtype(handle).itemsize
-    whole = forward_bytes(transformer_options(handle), video_tokens, audio_tokens, itemsize)
+    whole = sampling.forward_bytes(transformer_options(handle), video_tokens, audio_tokens, itemsize)
     return whole if handle.parallel is None else whole // handle.parallel.ranks
 
 
@@ -346,18 +332,18 @@ def bytes_per_row(handle: ModelHandle, video: StageModality | None, audio: Stage
 
 
 @contextmanager
-def gemma(handle: TextEncoderHandle, with_vision: bool = False) -> Iterator[GemmaTextEncoder]:
+def gemma(handle: TextEncoderHandle, with_vision: bool = False) -> Iterator[ltx_gemma.GemmaTextEncoder]:
     """The language model; its vision tower is only read where a picture is shown to it."""
     dtype = host.compute_dtype(host.compute_device(handle.device))
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
-        return load_text_encoder(
+        return ltx_gemma.load_text_encoder(
             handle.gemma.path,
             dtype=dtype,
             device=home,
             with_vision=with_vision,
             progress=progress,
-            loras=[LoraPathStrengthAndSDOps(lora.file.path, lora.strength) for lora in handle.loras],
+            loras=[loader.LoraPathStrengthAndSDOps(lora.file.path, lora.strength) for lora in handle.loras],
         )
 
     size = folder_bytes(handle.gemma.path)

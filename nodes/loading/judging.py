@@ -9,11 +9,8 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
-from ...ltx_core_impl.loader import SingleGPUModelBuilder, open_checkpoint
-from ...ltx_core_impl.loader.lora_file import open_lora
-from ...ltx_core_impl.loader.model_config import config_for
-from ...ltx_core_impl.text_encoders.gemma.judging import judge_text_encoder
-from ...ltx_core_impl.text_encoders.gemma.writer import judge_writer as judge_writer_files
+from ...ltx_core_impl import loader
+from ...ltx_core_impl.text_encoders import gemma
 from ..wires.handles import FileRef, ModelHandle
 from . import components
 
@@ -30,12 +27,12 @@ def judge_parts(file: FileRef) -> None:
     Raises:
         ValueError: names the file, and the key or the tensor.
     """
-    checkpoint = open_checkpoint(file.path)
+    checkpoint = loader.open_checkpoint(file.path)
     for part, configurator in components.CONFIGURATORS.items():
         if part in checkpoint.components:
-            SingleGPUModelBuilder(configurator, file.path).validate()
+            loader.SingleGPUModelBuilder(configurator(), file.path).validate()
     if "embeddings_processor" in checkpoint.components:
-        config_for(checkpoint, "embeddings_processor")
+        loader.config_for(checkpoint, "embeddings_processor")
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -47,7 +44,7 @@ def judge_model(handle: ModelHandle) -> str:
 @lru_cache(maxsize=_REMEMBERED)
 def judge_lora(file: FileRef) -> None:
     """A LoRA by itself; whether it fits the model shows where the two meet."""
-    open_lora(file.path)
+    loader.open_lora(file.path)
 
 
 def judge_gemma(file: FileRef) -> None:
@@ -62,12 +59,12 @@ def judge_writer(file: FileRef) -> None:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _judge_writer(file: FileRef, state: tuple[FileRef, ...]) -> None:
-    judge_writer_files(file.path)
+    gemma.judge_writer(file.path)
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def _judge_gemma(file: FileRef, state: tuple[FileRef, ...]) -> None:
-    judge_text_encoder(file.path)
+    gemma.judge_text_encoder(file.path)
 
 
 def _state_of(path: str) -> tuple[FileRef, ...]:

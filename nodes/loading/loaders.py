@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from comfy_api.latest import io, ui
 
-from ...ltx_core_impl.loader import open_checkpoint
+from ...ltx_core_impl import loader
 from .. import host
 from ..wires import sockets
 from ..wires.checks import check_between, check_widgets, message_or_true, require_handle
@@ -65,7 +65,7 @@ def _part_outputs() -> list[io.Output]:
 
 def _parts(file: FileRef) -> list[ComponentHandle | MissingComponent]:
     """What a file holds besides the transformer."""
-    opened = open_checkpoint(file.path)
+    opened = loader.open_checkpoint(file.path)
     kinds = ("video_vae", "audio_vae", "vocoder", "text_projection")
     return [components.component_or_missing(file, opened, kind) for kind in kinds]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ...ltx_core_impl.loader import open_checkpoint
+from ...ltx_core_impl import loader
 from .. import host
 from ..wires import sockets
 from ..wires.checks import InputError, check_widgets, message_or_true, require_handle
@@ -75,7 +75,7 @@ class LTX2ParallelModel(io.ComfyNode):
 
 def _require_wide_weights(handle: ModelHandle) -> None:
     """Raises `InputError` for weights that stay packed in memory."""
-    kinds = {entry.dtype for _, entry in open_checkpoint(handle.file.path).entries.values()}
+    kinds = {entry.dtype for _, entry in loader.open_checkpoint(handle.file.path).entries.values()}
     packed = handle.precision.startswith("fp8") or (handle.precision == "auto" and not kinds <= set(_WIDE))
     if packed:
         raise InputError(

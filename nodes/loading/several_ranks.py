@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ...ltx_core_impl.loader.recipe import TransformerRecipe
+from ...ltx_core_impl import loader
 from .. import host
 from ..wires.checks import InputError
 from ..wires.handles import ModelHandle
@@ -48,7 +48,7 @@ def rank_devices(count: int) -> list[str]:
 @contextmanager
 def several_ranks(
     handle: ModelHandle,
-    recipe: TransformerRecipe,
+    recipe: loader.TransformerRecipe,
     dtype: torch.dtype,
     size: int,
     working_memory: int,

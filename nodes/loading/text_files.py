@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...ltx_core_impl.loader import LoraPathStrengthAndSDOps, SingleGPUModelBuilder, open_checkpoint
-from ...ltx_core_impl.loader.key_maps.select import select_key_map
-from ...ltx_core_impl.text_encoders.gemma import (
-    EmbeddingsProcessorConfigurator,
-    check_gemma_version,
-    check_projection_fits,
-    match_loras,
-    open_gemma,
-)
+from ...ltx_core_impl import loader
+from ...ltx_core_impl.loader import key_maps
+from ...ltx_core_impl.text_encoders import gemma as ltx_gemma
 from ..wires.checks import InputError
 from ..wires.handles import ComponentHandle, FileRef, LoraRef, TextEncoderHandle
 
@@ -23,8 +17,10 @@ def check_text_encoder(gemma: FileRef, loras: Sequence[LoraRef]) -> str:
 
     Raises ValueError when they do not fit one another.
     """
-    files = open_gemma(gemma.path)
-    fusion = match_loras(files, [LoraPathStrengthAndSDOps(lora.file.path, lora.strength) for lora in loras])
+    files = ltx_gemma.open_gemma(gemma.path)
+    fusion = ltx_gemma.match_loras(
+        files, [loader.LoraPathStrengthAndSDOps(lora.file.path, lora.strength) for lora in loras]
+    )
     unmatched = {} if fusion is None else {report.path: report.unmatched for report in fusion.reports}
     return " ".join(
         f"{len(keys)} tensors in {Path(path).name} have no place in this text encoder, so they are unused: {keys[0]}, …"
@@ -44,9 +40,11 @@ def text_encoder_handle(
     Raises:
         InputError, ValueError: something is missing, or the parts belong to different models.
     """
-    encoder = open_gemma(gemma.path)
+    encoder = ltx_gemma.open_gemma(gemma.path)
     # The file with the model's config describes the whole.
-    parts = sorted(dict.fromkeys(parts), key=lambda part: not open_checkpoint(part.file.path).config.get("transformer"))
+    parts = sorted(
+        dict.fromkeys(parts), key=lambda part: not loader.open_checkpoint(part.file.path).config.get("transformer")
+    )
     names = ", ".join(part.file.name for part in parts)
     held = set().union(*(_modules(part.file) for part in parts))
     if "video_connector" not in held:
@@ -54,7 +52,7 @@ def text_encoder_handle(
             f"text_projection is of {names}, which holds no text connectors: split models keep them in the transformer "
             "file. Connect the text_projection output of 'LTX-2 Load Checkpoint' with the transformer file in it."
         )
-    check_gemma_version(encoder.config, open_checkpoint(parts[0].file.path).headers[0].metadata)
+    ltx_gemma.check_gemma_version(encoder.config, loader.open_checkpoint(parts[0].file.path).headers[0].metadata)
     more = [part.file for part in parts[1:]]
     if "feature_extractor" not in held:
         if "feature_extractor" not in _modules(gemma):
@@ -65,23 +63,23 @@ def text_encoder_handle(
             )
         more.append(gemma)
     handle = TextEncoderHandle(gemma=gemma, projection=parts[0], more=tuple(more), loras=loras)
-    shapes = open_checkpoint(handle.projection_paths).shapes
-    check_projection_fits(
+    shapes = loader.open_checkpoint(handle.projection_paths).shapes
+    ltx_gemma.check_projection_fits(
         encoder.config, next(shape[1] for key, shape in shapes.items() if key.endswith("aggregate_embed.weight"))
     )
     processor_builder(handle).validate()
     return handle
 
 
-def processor_builder(handle: TextEncoderHandle) -> SingleGPUModelBuilder:
+def processor_builder(handle: TextEncoderHandle) -> loader.SingleGPUModelBuilder:
     """The recipe of the text projection and the connectors."""
-    return SingleGPUModelBuilder(
-        model_class_configurator=EmbeddingsProcessorConfigurator, model_path=handle.projection_paths
+    return loader.SingleGPUModelBuilder(
+        model_class_configurator=ltx_gemma.EmbeddingsProcessorConfigurator, model_path=handle.projection_paths
     )
 
 
 def _modules(file: FileRef) -> set[str]:
     """Which modules of the embeddings processor a file has: feature_extractor, video_connector, audio_connector."""
-    shapes = open_checkpoint(file.path).shapes
-    rules = select_key_map("embeddings_processor", shapes)
+    shapes = loader.open_checkpoint(file.path).shapes
+    rules = key_maps.select_key_map("embeddings_processor", shapes)
     return {name.split(".")[0] for name in map(rules.apply_to_key, shapes) if name is not None}

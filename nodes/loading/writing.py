@@ -9,19 +9,21 @@ from operator import attrgetter
 import torch
 from torch import nn
 
-from ...ltx_core_impl.text_encoders.gemma import PromptWriter, load_writer
+from ...ltx_core_impl.text_encoders import gemma
 from .. import host
 from ..wires.handles import PromptWriterHandle
 from .components import folder_bytes
 
 
 @contextmanager
-def prompt_writer(handle: PromptWriterHandle) -> Iterator[PromptWriter]:
+def prompt_writer(handle: PromptWriterHandle) -> Iterator[gemma.PromptWriter]:
     """A Gemma 4 that writes."""
     load_device = host.compute_device(handle.device)
 
     def build(home: torch.device, progress: host.Progress) -> nn.Module:
-        return load_writer(handle.gemma.path, dtype=host.compute_dtype(load_device), device=home, progress=progress)
+        return gemma.load_writer(
+            handle.gemma.path, dtype=host.compute_dtype(load_device), device=home, progress=progress
+        )
 
     with host.loaded(
         handle,

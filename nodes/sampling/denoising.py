@@ -10,24 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...ltx_core_impl.components.multimodal_guider import (
-    MultiModalGuider,
-    MultiModalGuiderFactory,
-    MultiModalGuiderParams,
-)
-from ...ltx_core_impl.conditioning.item import ConditioningItem, appended_tokens
-from ...ltx_core_impl.conditioning.tools import AudioLatentTools, VideoLatentTools
-from ...ltx_core_impl.conditioning.windowed_reference import VideoConditionByWindowedReference
-from ...ltx_core_impl.sampling.denoisers import Denoiser, GuidedDenoiser
-from ...ltx_core_impl.sampling.fusion_plan import fusion_grids
-from ...ltx_core_impl.sampling.latent_tiles import AxisTiling, latent_tiles
-from ...ltx_core_impl.sampling.loops import States
-from ...ltx_core_impl.sampling.normalization import CorrectingDenoiser
-from ...ltx_core_impl.sampling.stage import StageModality
-from ...ltx_core_impl.sampling.tiled_denoiser import GridCycle, TiledDenoiser
-from ...ltx_core_impl.sampling.timed_text import Shots, Text, TimedText
-from ...ltx_core_impl.sampling.token_parts import Parts, Tile, temporal_windows, window_start
-from ...ltx_core_impl.sampling.windowed_loop import WindowedLoop
+from ...ltx_core_impl import components, conditioning, sampling
+from ...ltx_core_impl.sampling.latent_tiles import latent_tiles
 from ...ltx_core_impl.types import VideoLatentShape
 from ..guidance.guidance import as_perturbation
 from ..wires.handles import Context, Corrections, Guidance, GuidanceSchedule, Guider, Windows
@@ -36,11 +20,11 @@ from ..wires.handles import Context, Corrections, Guidance, GuidanceSchedule, Gu
 class Tools(NamedTuple):
     """The latent tools of both modalities; None for an absent one."""
 
-    video: VideoLatentTools | None
-    audio: AudioLatentTools | None
+    video: conditioning.VideoLatentTools | None
+    audio: conditioning.AudioLatentTools | None
 
     @classmethod
-    def of(cls, video: StageModality | None, audio: StageModality | None) -> Tools:
+    def of(cls, video: sampling.StageModality | None, audio: sampling.StageModality | None) -> Tools:
         """Of the modalities of a run."""
         return cls(video and video.tools, audio and audio.tools)
 
@@ -72,30 +56,32 @@ class Denoising:
         isolated = any(one.modality_scale != 1.0 for one in used)
         return 1 + negative + perturbed + isolated
 
-    def denoiser(self, tools: Tools, window: int = 0, origin: float = 0.0) -> Denoiser:
+    def denoiser(self, tools: Tools, window: int = 0, origin: float = 0.0) -> sampling.Denoiser:
         """The denoiser of a window (of the whole run where there is one), whose sizes ``tools`` tell.
 
         ``origin`` is where the window starts, in seconds of the latents.
         """
         grids = grids_of(self.windows, tools.video)
-        denoiser: Denoiser
+        denoiser: sampling.Denoiser
         if not grids or len(grids[0]) == 1:
             denoiser = self._guided(tools, window, origin)
         else:
             tiled = [self._tiled(tiles, tools, window, origin) for tiles in grids]
-            denoiser = tiled[0] if len(tiled) == 1 else GridCycle(tiled)
+            denoiser = tiled[0] if len(tiled) == 1 else sampling.GridCycle(tiled)
         corrections = (self.corrections.video, self.corrections.audio)
         if not any(corrections):
             return denoiser
-        return CorrectingDenoiser(denoiser, self.sigmas.tolist(), tools=tuple(tools), corrections=corrections)
+        return sampling.CorrectingDenoiser(denoiser, self.sigmas.tolist(), tools=tuple(tools), corrections=corrections)
 
-    def loop(self, tools: Tools, loop_of: Callable[[int], Callable[..., States]]) -> Callable[..., States]:
+    def loop(
+        self, tools: Tools, loop_of: Callable[[int], Callable[..., sampling.States]]
+    ) -> Callable[..., sampling.States]:
         """The loop of the run; ``loop_of`` gives that of a window."""
         if not self.windows.length:
             return loop_of(0)
         scale = tools.video.scale_factors.time
-        return WindowedLoop(
-            windows=temporal_windows(
+        return sampling.WindowedLoop(
+            windows=sampling.temporal_windows(
                 tools.video.target_shape.frames,
                 size=(self.windows.length - 1) // scale + 1,
                 overlap=max(1, self.windows.overlap // scale),
@@ -107,16 +93,22 @@ class Denoising:
             drift_control=self.windows.drift_control,
         )
 
-    def _tiled(self, tiles: Sequence[Tile], tools: Tools, window: int, origin: float) -> TiledDenoiser:
-        starts = [origin + window_start(tile, tools.video) for tile in tiles]
-        return TiledDenoiser(tiles, [self._guided(tools, window, origin, start) for start in starts], tuple(tools))
+    def _tiled(
+        self, tiles: Sequence[sampling.Tile], tools: Tools, window: int, origin: float
+    ) -> sampling.TiledDenoiser:
+        starts = [origin + sampling.window_start(tile, tools.video) for tile in tiles]
+        return sampling.TiledDenoiser(
+            tiles, [self._guided(tools, window, origin, start) for start in starts], tuple(tools)
+        )
 
-    def _guided(self, tools: Tools, window: int, origin: float, tile_start: float | None = None) -> GuidedDenoiser:
+    def _guided(
+        self, tools: Tools, window: int, origin: float, tile_start: float | None = None
+    ) -> sampling.GuidedDenoiser:
         segments = self.windows.segments
         positive = segments[min(window, len(segments) - 1)] if segments else self.guider.positive
         # A tile sees its part of the picture from its own time 0, and the sound whole.
         seen = origin if tile_start is None else tile_start
-        return GuidedDenoiser(
+        return sampling.GuidedDenoiser(
             video_context=None if tools.video is None else self._context(positive, "video", seen),
             audio_context=None if tools.audio is None else self._context(positive, "audio", origin),
             video_guider=self._modality_guider(self.guider.video, "video", seen),
@@ -126,26 +118,28 @@ class Denoising:
             perturbation=as_perturbation(self.guider.perturbations),
         )
 
-    def _context(self, of: Context | None, stream: str, origin: float) -> Text | None:
+    def _context(self, of: Context | None, stream: str, origin: float) -> sampling.Text | None:
         if of is None:
             return None
         text = getattr(of, stream).to(device=self.device, dtype=self.dtype)
-        return text if of.shots is None else TimedText.split(text, self._shots(of.shots, origin))
+        return text if of.shots is None else sampling.TimedText.split(text, self._shots(of.shots, origin))
 
-    def _shots(self, shots: Shots, origin: float) -> Shots:
+    def _shots(self, shots: sampling.Shots, origin: float) -> sampling.Shots:
         start, pace = self.clock
         return shots.seen_from(start, pace).seen_from(origin)
 
     def _modality_guider(
         self, guidance: Guidance | GuidanceSchedule, stream: str, origin: float
-    ) -> MultiModalGuider | MultiModalGuiderFactory:
+    ) -> components.MultiModalGuider | components.MultiModalGuiderFactory:
         # A stream without guidance hears the positive prompt in every pass, as sound does in audio to video.
         is_guided = self.force_uncond or guidance != Guidance()
         negative = self._context(self.guider.negative if is_guided else None, stream, origin)
         if isinstance(guidance, GuidanceSchedule):
-            params = {bound: MultiModalGuiderParams(**vars(one)) for bound, one in guidance.ranges}
-            return MultiModalGuiderFactory(params, negative_context=negative)
-        return MultiModalGuider(MultiModalGuiderParams(**vars(guidance)), negative_context=negative)
+            params = {bound: components.MultiModalGuiderParams(**vars(one)) for bound, one in guidance.ranges}
+            return components.MultiModalGuiderFactory(params, negative_context=negative)
+        return components.MultiModalGuider(
+            components.MultiModalGuiderParams(**vars(guidance)), negative_context=negative
+        )
 
 
 def guidances(part: Guidance | GuidanceSchedule) -> list[Guidance]:
@@ -153,7 +147,7 @@ def guidances(part: Guidance | GuidanceSchedule) -> list[Guidance]:
     return [one for _, one in part.ranges] if isinstance(part, GuidanceSchedule) else [part]
 
 
-def grids_of(windows: Windows, tools: VideoLatentTools | None) -> list[list[Tile]]:
+def grids_of(windows: Windows, tools: conditioning.VideoLatentTools | None) -> list[list[sampling.Tile]]:
     """The grids of tiles that take turns, mostly one: of one tile where the picture is not divided. None without a
     picture."""
     if tools is None:
@@ -163,11 +157,11 @@ def grids_of(windows: Windows, tools: VideoLatentTools | None) -> list[list[Tile
     if fusion is not None:
         tile = (latent_frames(fusion.frames, scale.time) or shape.frames, fusion.height, fusion.width)
         tile = (tile[0], tile[1] // scale.height, tile[2] // scale.width)
-        return fusion_grids(size, tile, fusion.overlap, fusion.grid_cycle)
+        return sampling.fusion_grids(size, tile, fusion.overlap, fusion.grid_cycle)
     tiling = (
-        AxisTiling(),
-        AxisTiling(windows.rows, windows.tile_overlap // scale.height),
-        AxisTiling(windows.columns, windows.tile_overlap // scale.width),
+        sampling.AxisTiling(),
+        sampling.AxisTiling(windows.rows, windows.tile_overlap // scale.height),
+        sampling.AxisTiling(windows.columns, windows.tile_overlap // scale.width),
     )
     return [latent_tiles(size, tiling)]
 
@@ -181,15 +175,15 @@ def latent_frames(frames: int, scale: int) -> int:
 class _Share:
     """A guide of which a tile sees its part alone, for what the memory must suffice for."""
 
-    whole: ConditioningItem
+    whole: conditioning.ConditioningItem
     part: float
 
     def token_count(self, target_shape: VideoLatentShape) -> int:
         """Tokens in the largest tile."""
-        return ceil(appended_tokens(self.whole, target_shape) * self.part)
+        return ceil(conditioning.appended_tokens(self.whole, target_shape) * self.part)
 
 
-def largest_part(windows: Windows, video: StageModality | None) -> StageModality | None:
+def largest_part(windows: Windows, video: sampling.StageModality | None) -> sampling.StageModality | None:
     """The video of the largest window and tile: what the memory must suffice for at once."""
     if video is None:
         return None
@@ -202,15 +196,15 @@ def largest_part(windows: Windows, video: StageModality | None) -> StageModality
     items = video.conditionings
     if windows.fusion is not None:
         items = [_Share(one, _part_seen(one, size, shape)) for one in items]
-    return StageModality(tools=replace(tools, target_shape=size), conditionings=items)
+    return sampling.StageModality(tools=replace(tools, target_shape=size), conditionings=items)
 
 
-def _part_seen(item: ConditioningItem, tile: VideoLatentShape, whole: VideoLatentShape) -> float:
+def _part_seen(item: conditioning.ConditioningItem, tile: VideoLatentShape, whole: VideoLatentShape) -> float:
     """How much of a guide's tokens a tile sees at most."""
     area = tile.height * tile.width / (whole.height * whole.width)
     item = getattr(item, "conditioning", item)
-    return area / len(item.latents) if isinstance(item, VideoConditionByWindowedReference) else area
+    return area / len(item.latents) if isinstance(item, conditioning.VideoConditionByWindowedReference) else area
 
 
-def _tools_of(parts: Parts) -> Tools:
+def _tools_of(parts: sampling.Parts) -> Tools:
     return Tools(*(None if part is None else part.tools for part in parts))

@@ -6,10 +6,8 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ...ltx_core_impl.conditioning.video_items import VideoConditionByReferenceLatent
-from ...ltx_core_impl.conditioning.windowed_reference import VideoConditionByWindowedReference
+from ...ltx_core_impl import conditioning, sampling
 from ...ltx_core_impl.sampling.fusion_plan import LONG_EDGES, MAX_CYCLE, OVERLAP, SIZES, size_ladder, window_frames
-from ...ltx_core_impl.sampling.stage import StageModality
 from ..wires import sockets
 from ..wires.checks import InputError, check_frames, check_grid, check_widgets, message_or_true
 from ..wires.handles import Guider, TiledFusion, Windows
@@ -180,11 +178,15 @@ class LTX2TiledFusion(io.ComfyNode):
 
 
 def check_fusion(
-    windows: Windows, video: StageModality | None, audio: StageModality | None, guider: Guider, solver: str
+    windows: Windows,
+    video: sampling.StageModality | None,
+    audio: sampling.StageModality | None,
+    guider: Guider,
+    solver: str,
 ) -> None:
     """Raise `InputError` for a run that tiled fusion cannot do, and for windowed references without it."""
     items = [] if video is None else [getattr(item, "conditioning", item) for item in video.conditionings]
-    windowed = [item for item in items if isinstance(item, VideoConditionByWindowedReference)]
+    windowed = [item for item in items if isinstance(item, conditioning.VideoConditionByWindowedReference)]
     starts = _window_starts(windows, video)
     for item in windowed:
         if item.starts != starts:
@@ -206,7 +208,7 @@ def check_fusion(
         one.skip_step for part in (guider.video, guider.audio) for one in guidances(part)
     ):
         raise InputError("grid_cycle moves the tiles in every step, so no step can be skipped. Set skip_step to 0.")
-    references = [item for item in items if isinstance(item, VideoConditionByReferenceLatent)]
+    references = [item for item in items if isinstance(item, conditioning.VideoConditionByReferenceLatent)]
     if any(item.downscale_factor > 1 for item in references):
         raise InputError(
             "A reference is smaller than the canvas (its factor is above 1), so it cannot be cut into tiles. Use "
@@ -226,7 +228,7 @@ def check_fusion(
         )
 
 
-def _window_starts(windows: Windows, video: StageModality | None) -> tuple[int, ...]:
+def _window_starts(windows: Windows, video: sampling.StageModality | None) -> tuple[int, ...]:
     if windows.fusion is None or video is None:
         return (0,)
     return tuple(sorted({tile.frames.start for tile in grids_of(windows, video.tools)[0]}))

@@ -8,12 +8,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ...ltx_core_impl.model.video_vae.preview import PreviewMap, fit_preview
+from ...ltx_core_impl.model import video_vae
 from .. import host
 from ..loading import components
 from ..wires.handles import ComponentHandle
 
-_maps: weakref.WeakKeyDictionary[ComponentHandle, PreviewMap] = weakref.WeakKeyDictionary()
+_maps: weakref.WeakKeyDictionary[ComponentHandle, video_vae.PreviewMap] = weakref.WeakKeyDictionary()
 _SIDE = 512
 _FRAMES = 8
 
@@ -24,7 +24,7 @@ class Preview:
     def __init__(self, vae: ComponentHandle) -> None:
         if vae not in _maps:
             with host.silent_progress(), components.video_encoder(vae, pixels=0) as encoder:
-                _maps[vae] = fit_preview(encoder)
+                _maps[vae] = video_vae.fit_preview(encoder)
         self._map = _maps[vae]
 
     def __call__(self, latent: Tensor) -> tuple[Image.Image, list[Image.Image]]:

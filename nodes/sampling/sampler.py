@@ -9,12 +9,9 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ...ltx_core_impl.components.noisers import GaussianNoiser, Noiser
-from ...ltx_core_impl.conditioning.item import ConditioningItem
+from ...ltx_core_impl import components as ltx_components
+from ...ltx_core_impl import conditioning, sampling
 from ...ltx_core_impl.presets import ANCESTRAL_SEED_OFFSET
-from ...ltx_core_impl.sampling.loops import States
-from ...ltx_core_impl.sampling.stage import StageModality, denoise_stage
-from ...ltx_core_impl.sampling.validation import checked_sigmas
 from ...ltx_core_impl.types import LatentState, VideoPixelShape
 from .. import host
 from ..guidance.corrections import require_corrections
@@ -159,7 +156,7 @@ class LTX2Sampler(io.ComfyNode):
         video_handle, audio_handle = optional_handle(video_vae, "video_vae"), optional_handle(audio_vae, "audio_vae")
         for vae in filter(None, (video_handle, audio_handle)):
             check_fits_model(vae, handle, vae.component)
-        sigmas, start_seed, loop_seed = checked_sigmas(sigmas), *_seeds(noise)
+        sigmas, start_seed, loop_seed = sampling.checked_sigmas(sigmas), *_seeds(noise)
         guides = guides or Guides()
         check_references(handle, guides)
         start = Start(sigmas[0].item(), continues=_is_off(noise))
@@ -188,7 +185,7 @@ class LTX2Sampler(io.ComfyNode):
             denoising,
             video,
             audio,
-            noiser=GaussianNoiser(SeededNoise(start_seed).generators(batch)),
+            noiser=ltx_components.GaussianNoiser(SeededNoise(start_seed).generators(batch)),
             loop_of=partial(window_loop, solver, eta, loop_seed, batch),
             working_memory=row * min(rows, denoising.rows_at_once or rows),
             preview=Preview(video_handle) if video is not None and video_handle is not None else None,
@@ -232,7 +229,9 @@ def _fitting_guider(value: Any, model: ModelHandle) -> Guider:
     return guider
 
 
-def _fitting_windows(value: Any, video: StageModality | None, model: ModelHandle, sigmas: torch.Tensor) -> Windows:
+def _fitting_windows(
+    value: Any, video: sampling.StageModality | None, model: ModelHandle, sigmas: torch.Tensor
+) -> Windows:
     """The windows on the wire. Raises `InputError` for a run that they do not fit."""
     windows = require_windows(value)
     if value is not None and video is None:
@@ -247,7 +246,7 @@ def _fitting_windows(value: Any, video: StageModality | None, model: ModelHandle
     return windows
 
 
-def _batch_size(video: StageModality | None, audio: StageModality | None) -> int:
+def _batch_size(video: sampling.StageModality | None, audio: sampling.StageModality | None) -> int:
     sizes = {one.tools.target_shape.batch for one in (video, audio) if one is not None}
     if not sizes:
         raise InputError("Neither video_latent nor audio_latent is connected. Connect 'LTX-2 Empty Latents'.")
@@ -259,7 +258,9 @@ def _batch_size(video: StageModality | None, audio: StageModality | None) -> int
     return sizes.pop()
 
 
-def _check_durations(video: StageModality | None, audio: StageModality | None, geometry: AudioGeometry) -> None:
+def _check_durations(
+    video: sampling.StageModality | None, audio: sampling.StageModality | None, geometry: AudioGeometry
+) -> None:
     """Sound lasts as long as its picture; one latent more or less is what core nodes make of it."""
     if video is None or audio is None:
         return
@@ -280,13 +281,13 @@ def _check_durations(video: StageModality | None, audio: StageModality | None, g
 def _denoised(
     handle: ModelHandle,
     denoising: Denoising,
-    video: StageModality | None,
-    audio: StageModality | None,
-    noiser: Noiser,
-    loop_of: Callable[[int], Callable[..., States]],
+    video: sampling.StageModality | None,
+    audio: sampling.StageModality | None,
+    noiser: ltx_components.Noiser,
+    loop_of: Callable[[int], Callable[..., sampling.States]],
     working_memory: int,
     preview: Preview | None,
-) -> States:
+) -> sampling.States:
     """The states after the last step. The node shows the steps, with pictures where there is a preview."""
     tools = Tools.of(video, audio)
     progress = host.Progress(len(denoising.sigmas) - 1, "Sampling")
@@ -298,7 +299,7 @@ def _denoised(
             progress(index + 1, steps, *preview(video_state.latent))
 
     with components.transformer(handle, working_memory) as model, model.velocity_model.keep_text():
-        return denoise_stage(
+        return sampling.denoise_stage(
             transformer=model,
             denoiser=denoising.denoiser(tools),
             sigmas=denoising.sigmas,
@@ -316,7 +317,7 @@ def _denoised(
 
 
 def _output(
-    state: LatentState | None, latent: dict | None, items: tuple[ConditioningItem, ...], name: str
+    state: LatentState | None, latent: dict | None, items: tuple[conditioning.ConditioningItem, ...], name: str
 ) -> dict | None:
     """The LATENT of a stream with all that the given one carries besides its mask."""
     if state is None:

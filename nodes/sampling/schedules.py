@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ...ltx_core_impl.components.schedulers import BetaScheduler, LinearQuadraticScheduler, LTX2Scheduler
+from ...ltx_core_impl import components, sampling
 from ...ltx_core_impl.presets import (
     DFR_TEMPORAL_SIGMAS,
     DISTILLED_SIGMAS,
@@ -14,7 +14,6 @@ from ...ltx_core_impl.presets import (
     LTX_2_PRESET,
     STAGE_2_DISTILLED_SIGMAS,
 )
-from ...ltx_core_impl.sampling.validation import checked_sigmas
 from ..wires.checks import InputError, check_widgets, latent_samples, message_or_true, parse_numbers
 
 CATEGORY = "LTX-2/sampling"
@@ -109,7 +108,7 @@ class LTX2SchedulerNode(io.ComfyNode):
         cls._check(steps, stretch)
         check_widgets(cls, max_shift=max_shift, base_shift=base_shift, terminal=terminal)
         samples = None if latent is None else latent_samples(latent, "video", "latent")
-        sigmas = LTX2Scheduler().execute(
+        sigmas = components.LTX2Scheduler().execute(
             steps=steps,
             latent=samples,
             max_shift=max_shift,
@@ -166,7 +165,7 @@ class LTX2LinearQuadraticSchedulerNode(io.ComfyNode):
     def execute(cls, steps, threshold, linear_steps) -> io.NodeOutput:
         cls._check(steps, linear_steps)
         check_widgets(cls, threshold=threshold)
-        sigmas = LinearQuadraticScheduler().execute(
+        sigmas = components.LinearQuadraticScheduler().execute(
             steps=steps, threshold_noise=threshold, linear_steps=linear_steps or None
         )
         return io.NodeOutput(sigmas)
@@ -199,7 +198,7 @@ class LTX2BetaSchedulerNode(io.ComfyNode):
     @classmethod
     def execute(cls, steps, alpha, beta) -> io.NodeOutput:
         check_widgets(cls, steps=steps, alpha=alpha, beta=beta)
-        return io.NodeOutput(BetaScheduler().execute(steps=steps, alpha=alpha, beta=beta))
+        return io.NodeOutput(components.BetaScheduler().execute(steps=steps, alpha=alpha, beta=beta))
 
 
 class LTX2DistilledSigmas(io.ComfyNode):
@@ -239,7 +238,7 @@ class LTX2DistilledSigmas(io.ComfyNode):
     def _check(cls, schedule: str | None, typed: str | None) -> torch.Tensor | None:
         """The typed list; None without."""
         check_widgets(cls, schedule=schedule)
-        return checked_sigmas(parse_numbers("typed", typed)) if typed and typed.strip() else None
+        return sampling.checked_sigmas(parse_numbers("typed", typed)) if typed and typed.strip() else None
 
     @classmethod
     def execute(cls, schedule, typed="") -> io.NodeOutput:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ...ltx_core_impl.sampling.grid import frames_for_duration
+from ...ltx_core_impl import sampling
 from .. import host
 from ..loading import components
 from ..loading.judging import judge_parts
@@ -98,7 +98,9 @@ class LTX2DurationPredictor(io.ComfyNode):
             video, audio = (components.like(tensor[:1], head) for tensor in (context.video, context.audio))
             seconds = head(video, audio).item()
         scale = video_geometry(None).scale
-        length = frames_for_duration(seconds, frame_rate, scale, min_seconds=min_seconds, max_seconds=max_seconds)
+        length = sampling.frames_for_duration(
+            seconds, frame_rate, scale, min_seconds=min_seconds, max_seconds=max_seconds
+        )
         return io.NodeOutput(length, seconds)
 
 

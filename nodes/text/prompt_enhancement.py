@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ...ltx_core_impl.text_encoders.gemma.enhancement import (
+from ...ltx_core_impl.text_encoders import gemma
+from ...ltx_core_impl.text_encoders.writing_settings import (
     DEFAULT_SEED,
     MAX_NEW_TOKENS,
     PUBLISHED_SETTINGS,
-    enhance_prompt,
+    Sampling,
 )
-from ...ltx_core_impl.text_encoders.gemma.generation import Sampling
 from .. import host
 from ..loading import components
 from ..loading.writing import prompt_writer
@@ -186,7 +186,7 @@ class LTX2EnhancePrompt(io.ComfyNode):
             writer = components.gemma(handle, with_vision=picture is not None)
         progress = host.Progress(max_tokens, "Writing the prompt", unit="token")
         with writer as encoder:
-            text = enhance_prompt(
+            text = gemma.enhance_prompt(
                 encoder,
                 prompt,
                 image=picture,

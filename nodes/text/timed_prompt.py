@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from ...ltx_core_impl.sampling.timed_text import Shots
+from ...ltx_core_impl import sampling
 from ...ltx_core_impl.text_encoders.timed_prompt import TimedPrompt, parse_timed_prompt
 from ..loading import components
 from ..wires import sockets
@@ -88,7 +88,7 @@ class LTX2TimedPrompt(io.ComfyNode):
         contexts = components.encode_prompts(handle, parsed.texts)
         if len(contexts) == 1:
             return io.NodeOutput(contexts[0])
-        shots = Shots(parsed.cuts, border)
+        shots = sampling.Shots(parsed.cuts, border)
         joined = Context(
             video=_joined([context.video for context in contexts]),
             audio=_joined([context.audio for context in contexts]),

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...ltx_core_impl.components.noisers import seeded_generators
-from ...ltx_core_impl.model.video_vae import DiffusionVideoDecoder, decode_video
+from ...ltx_core_impl import components as ltx_components
+from ...ltx_core_impl.model import video_vae as ltx_video_vae
 from .. import host
 from ..loading import components
 from ..wires.checks import InputError, latent_samples, require_handle
@@ -67,13 +67,13 @@ class Clips:
         plan = decode_plan(self.handle, tuple(self.samples.shape[2:]), sizes, auto_tiles, whole, precise)
         dtype = torch.float32 if precise else None
         with components.video_decoder(self.handle, plan.working_memory, dtype=dtype) as decoder:
-            if steps and isinstance(decoder, DiffusionVideoDecoder):
+            if steps and isinstance(decoder, ltx_video_vae.DiffusionVideoDecoder):
                 decoder = decoder.with_steps(steps)
 
             def decode(clip: int, dtype: torch.dtype) -> Iterator[Tensor]:
                 latent = components.like(self.samples[clip : clip + 1], decoder)
-                generator = seeded_generators(noise_seed + clip)
-                return decode_video(latent, decoder, plan.tiling, generator=generator, dtype=dtype)
+                generator = ltx_components.seeded_generators(noise_seed + clip)
+                return ltx_video_vae.decode_video(latent, decoder, plan.tiling, generator=generator, dtype=dtype)
 
             yield decode
 

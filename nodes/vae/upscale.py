@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ...ltx_core_impl.model.upsampler import upsample_video
+from ...ltx_core_impl.model import upsampler
 from .. import host
 from ..loading import components
 from ..loading.judging import judge_parts
@@ -99,7 +99,7 @@ class LTX2LatentUpscale(io.ComfyNode):
                     f"video_latent has {samples.shape[1]} channels; this upscaler takes {model.in_channels}. "
                     "Use the upscaler of the model version that made the latent."
                 )
-            larger = upsample_video(components.like(samples, model).float(), statistics, model)
+            larger = upsampler.upsample_video(components.like(samples, model).float(), statistics, model)
         # A mask of the smaller latent says nothing about the larger one.
         kept = {key: value for key, value in video_latent.items() if key != "noise_mask"}
         larger = require_finite(larger.float().to(host.output_device()), "The upscaled picture")

@@ -8,28 +8,13 @@ from typing import NamedTuple
 
 import torch
 
-from ...ltx_core_impl.model.video_vae import (
-    AxisTiling,
-    PerAxisTiling,
-    SpatialTiling,
-    TemporalTiling,
-    TilingConfig,
-    auto_tiling,
-)
-from ...ltx_core_impl.model.video_vae.diffusion import (
-    ELEMENT_BYTES,
-    DiffusionDecoderParams,
-    diffusion_plan,
-    required_overlaps,
-    working_bytes,
-)
+from ...ltx_core_impl.model import video_vae
+from ...ltx_core_impl.model.video_vae import diffusion
 from .. import host
 from ..loading import components
 from ..wires.checks import InputError
 from ..wires.geometry import diffusion_params, video_geometry
 from ..wires.handles import ComponentHandle
-
-Tiling = TilingConfig | PerAxisTiling
 
 PER_AXIS_VERSIONS = ("2.5",)
 """Model versions whose reference cuts each axis on its own; the earlier ones shape tiles like the picture."""
@@ -43,21 +28,25 @@ class TileSizes(NamedTuple):
     temporal_size: int
     temporal_overlap: int
 
-    def together(self) -> TilingConfig | None:
+    def together(self) -> video_vae.TilingConfig | None:
         """Tiles shaped like the picture; None for none. Raises ValueError with the nearest valid value."""
-        spatial = SpatialTiling(size=self.tile_size, overlap=self.tile_overlap) if self.tile_size else None
+        spatial = video_vae.SpatialTiling(size=self.tile_size, overlap=self.tile_overlap) if self.tile_size else None
         temporal = (
-            TemporalTiling(size=self.temporal_size, overlap=self.temporal_overlap) if self.temporal_size else None
+            video_vae.TemporalTiling(size=self.temporal_size, overlap=self.temporal_overlap)
+            if self.temporal_size
+            else None
         )
-        return TilingConfig(spatial=spatial, temporal=temporal) if spatial or temporal else None
+        return video_vae.TilingConfig(spatial=spatial, temporal=temporal) if spatial or temporal else None
 
-    def per_axis(self) -> PerAxisTiling | None:
+    def per_axis(self) -> video_vae.PerAxisTiling | None:
         """Tiles with independent axes; None for none."""
         if not self.tile_size and not self.temporal_size:
             return None
-        frames = AxisTiling(size=self.temporal_size, overlap=self.temporal_overlap if self.temporal_size else 0)
-        side = AxisTiling(size=self.tile_size, overlap=self.tile_overlap if self.tile_size else 0)
-        return PerAxisTiling(frames=frames, height=side, width=side)
+        frames = video_vae.AxisTiling(
+            size=self.temporal_size, overlap=self.temporal_overlap if self.temporal_size else 0
+        )
+        side = video_vae.AxisTiling(size=self.tile_size, overlap=self.tile_overlap if self.tile_size else 0)
+        return video_vae.PerAxisTiling(frames=frames, height=side, width=side)
 
 
 def check_tiling(*values: int | None) -> None:
@@ -76,11 +65,11 @@ def tile_pixels(size: Sequence[int], sizes: TileSizes) -> int:
 class DecodePlan(NamedTuple):
     """Tiles, and the memory that decoding with them needs besides the weights."""
 
-    tiling: Tiling | None
+    tiling: video_vae.Tiling | None
     working_memory: int
 
 
-def convolution_tiling(vae: ComponentHandle, sizes: TileSizes) -> Tiling | None:
+def convolution_tiling(vae: ComponentHandle, sizes: TileSizes) -> video_vae.Tiling | None:
     """Tiles of the encoder or the convolutional decoder, by the rules of the VAE's model version."""
     return sizes.per_axis() if vae.version in PER_AXIS_VERSIONS else sizes.together()
 
@@ -123,8 +112,8 @@ def _dtype(precise: bool) -> torch.dtype | None:
     return torch.float32 if precise else None
 
 
-def _check_overlaps(params: DiffusionDecoderParams, sizes: TileSizes) -> None:
-    frames, pixels = required_overlaps(params)[0], max(required_overlaps(params)[1:])
+def _check_overlaps(params: diffusion.DiffusionDecoderParams, sizes: TileSizes) -> None:
+    frames, pixels = diffusion.required_overlaps(params)[0], max(diffusion.required_overlaps(params)[1:])
     if (sizes.tile_size and sizes.tile_overlap < pixels) or (sizes.temporal_size and sizes.temporal_overlap < frames):
         raise InputError(
             f"tile_overlap is {sizes.tile_overlap}, temporal_overlap {sizes.temporal_overlap}; the tiles of this "
@@ -134,16 +123,16 @@ def _check_overlaps(params: DiffusionDecoderParams, sizes: TileSizes) -> None:
 
 def _diffusion_plan(
     vae: ComponentHandle,
-    params: DiffusionDecoderParams,
+    params: diffusion.DiffusionDecoderParams,
     latent_size: tuple[int, int, int],
     sizes: TileSizes,
     auto: bool,
     precise: bool,
 ) -> DecodePlan:
-    element_bytes = torch.float32.itemsize if precise else ELEMENT_BYTES
+    element_bytes = torch.float32.itemsize if precise else diffusion.ELEMENT_BYTES
     padded = tuple(max(length, least) for length, least in zip(latent_size, params.min_latent_size, strict=True))
     if auto:
-        tiling = auto_tiling(
+        tiling = video_vae.auto_tiling(
             params,
             padded,
             free_bytes=host.grantable_memory(),
@@ -154,5 +143,5 @@ def _diffusion_plan(
         tiling = sizes.per_axis()
         _check_overlaps(params, sizes)
     if tiling is not None:
-        diffusion_plan(tiling, params, padded)  # refuses what does not suit before the weights are read
-    return DecodePlan(tiling, working_bytes(params, padded, tiling, element_bytes=element_bytes))
+        diffusion.diffusion_plan(tiling, params, padded)  # refuses what does not suit before the weights are read
+    return DecodePlan(tiling, diffusion.working_bytes(params, padded, tiling, element_bytes=element_bytes))

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import torch
 
 from ...ltx_core_impl.components.patchifiers import AudioPatchifier
-from ...ltx_core_impl.model.audio_vae import AudioDecoderConfigurator
-from ...ltx_core_impl.model.video_vae import DiffusionVideoDecoder, VideoDecoderConfigurator, VideoEncoderConfigurator
-from ...ltx_core_impl.model.video_vae.diffusion import DiffusionDecoderParams
+from ...ltx_core_impl.model import audio_vae, video_vae
+from ...ltx_core_impl.model.video_vae import diffusion
 from ...ltx_core_impl.types import AudioLatentShape, SpatioTemporalScaleFactors, VideoLatentShape, VideoPixelShape
 from .checks import check_frames, check_grid
 from .handles import ComponentHandle
@@ -95,29 +94,29 @@ def audio_geometry(vae: ComponentHandle | None) -> AudioGeometry:
     return AudioGeometry() if vae is None else _audio_geometry(vae.config)
 
 
-def diffusion_params(vae: ComponentHandle) -> DiffusionDecoderParams | None:
+def diffusion_params(vae: ComponentHandle) -> diffusion.DiffusionDecoderParams | None:
     """Sizes of a video VAE's diffusion decoder (LTX-2.5); None when its decoder is convolutional."""
     return _diffusion_params(vae.config)
 
 
 @lru_cache(maxsize=16)
-def _diffusion_params(config: str) -> DiffusionDecoderParams | None:
+def _diffusion_params(config: str) -> diffusion.DiffusionDecoderParams | None:
     with torch.device("meta"):
-        decoder = VideoDecoderConfigurator.from_config(json.loads(config))
-    return decoder.params if isinstance(decoder, DiffusionVideoDecoder) else None
+        decoder = video_vae.VideoDecoderConfigurator.from_config(json.loads(config))
+    return decoder.params if isinstance(decoder, video_vae.DiffusionVideoDecoder) else None
 
 
 @lru_cache(maxsize=16)
 def _video_geometry(config: str) -> VideoGeometry:
     with torch.device("meta"):
-        encoder = VideoEncoderConfigurator.from_config(json.loads(config))
+        encoder = video_vae.VideoEncoderConfigurator.from_config(json.loads(config))
     return VideoGeometry(channels=encoder.latent_channels, scale=encoder.scale_factors)
 
 
 @lru_cache(maxsize=16)
 def _audio_geometry(config: str) -> AudioGeometry:
     with torch.device("meta"):
-        decoder = AudioDecoderConfigurator.from_config(json.loads(config))
+        decoder = audio_vae.AudioDecoderConfigurator.from_config(json.loads(config))
     vae = decoder.config
     return AudioGeometry(
         channels=vae.z_channels,

@@ -8,9 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...ltx_core_impl.conditioning.item import ConditioningItem
-from ...ltx_core_impl.sampling.normalization import Correction
-from ...ltx_core_impl.sampling.timed_text import Shots
+from ...ltx_core_impl import conditioning, sampling
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ class Context:
     audio: Tensor
     version: str
     prompt: str = ""
-    shots: Shots | None = None
+    shots: sampling.Shots | None = None
 
 
 @dataclass(frozen=True)
@@ -192,14 +190,14 @@ class Guider:
 class Guides:
     """Conditioning of a run: items of the library for each stream, applied in this order."""
 
-    video: tuple[ConditioningItem, ...] = ()
-    audio: tuple[ConditioningItem, ...] = ()
+    video: tuple[conditioning.ConditioningItem, ...] = ()
+    audio: tuple[conditioning.ConditioningItem, ...] = ()
 
-    def with_video(self, *items: ConditioningItem) -> Guides:
+    def with_video(self, *items: conditioning.ConditioningItem) -> Guides:
         """A copy with more items for the picture."""
         return replace(self, video=(*self.video, *items))
 
-    def with_audio(self, *items: ConditioningItem) -> Guides:
+    def with_audio(self, *items: conditioning.ConditioningItem) -> Guides:
         """A copy with more items for the sound."""
         return replace(self, audio=(*self.audio, *items))
 
@@ -247,10 +245,10 @@ class Windows:
 class Corrections:
     """Corrections of the predictions of chosen steps, for each modality, applied in this order."""
 
-    video: tuple[Correction, ...] = ()
-    audio: tuple[Correction, ...] = ()
+    video: tuple[sampling.Correction, ...] = ()
+    audio: tuple[sampling.Correction, ...] = ()
 
-    def with_one(self, modality: str, correction: Correction) -> Corrections:
+    def with_one(self, modality: str, correction: sampling.Correction) -> Corrections:
         """A copy with one more correction of "video" or "audio"."""
         return replace(self, **{modality: (*getattr(self, modality), correction)})
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ...ltx_core_impl.media import mixed_to_stereo
+from ...ltx_core_impl import media
 from ...ltx_core_impl.types import Audio, SpatioTemporalScaleFactors, VideoLatentShape
 from .checks import InputError, check_frame_rate, latent_samples
 from .finite import require_finite
@@ -115,7 +115,7 @@ def require_sound(audio: Any) -> Audio:
     if waveform.shape[1] <= 2:
         return sound
     try:
-        return Audio(mixed_to_stereo(sound.waveform, sound.sampling_rate), sound.sampling_rate)
+        return Audio(media.mixed_to_stereo(sound.waveform, sound.sampling_rate), sound.sampling_rate)
     except ValueError as error:
         raise InputError(f"audio does not fit. {error}") from None
 

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...ltx_core_impl.loader.checkpoint import Checkpoint
-from ...ltx_core_impl.loader.errors import VersionError
-from ...ltx_core_impl.loader.lora_file import LoraFile, LoraReport
-from ...ltx_core_impl.loader.version import possible_versions, version_from_metadata, version_from_name
+from ...ltx_core_impl import loader
 from .checks import InputError
 from .handles import ComponentHandle, Context, LoraRef, describe
 
 
-def versions_of(checkpoint: Checkpoint) -> tuple[str, ...]:
+def versions_of(checkpoint: loader.Checkpoint) -> tuple[str, ...]:
     """The model versions that a file may belong to; none when nothing tells."""
     return tuple(sorted(version.value for version in checkpoint.possible_versions))
 
@@ -52,7 +49,7 @@ def check_context_fits(context: Context, handle: ComponentHandle, input_name: st
         )
 
 
-def lora_note(lora: LoraFile, ref: LoraRef, report: LoraReport, model: ComponentHandle) -> str:
+def lora_note(lora: loader.LoraFile, ref: LoraRef, report: loader.LoraReport, model: ComponentHandle) -> str:
     """What the user should know of a LoRA that fits the model's shapes; ``""`` when all is as it should be."""
     notes = []
     versions = lora_versions(lora)
@@ -69,9 +66,9 @@ def lora_note(lora: LoraFile, ref: LoraRef, report: LoraReport, model: Component
     return " ".join(notes)
 
 
-def lora_versions(lora: LoraFile) -> tuple[str, ...]:
+def lora_versions(lora: loader.LoraFile) -> tuple[str, ...]:
     """The model versions that a LoRA may be made for."""
-    stated = version_from_metadata(lora.metadata.get("model_version"))
+    stated = loader.version_from_metadata(lora.metadata.get("model_version"))
     if stated is None:
         changed = {}
         for module, pair in lora.pairs.items():
@@ -80,10 +77,10 @@ def lora_versions(lora: LoraFile) -> tuple[str, ...]:
                 continue
             changed[f"{module}.weight"] = (up[0], down[-1])
         try:
-            allowed = possible_versions(changed, complete=False)
-        except VersionError:  # of no known model: whether it fits is for the shapes to say
+            allowed = loader.possible_versions(changed, complete=False)
+        except loader.VersionError:  # of no known model: whether it fits is for the shapes to say
             allowed = frozenset()
-        named = version_from_name(lora.checkpoint.path.name)
+        named = loader.version_from_name(lora.checkpoint.path.name)
         if named is None or (allowed and named not in allowed):
             return tuple(sorted(version.value for version in allowed))
         stated = named

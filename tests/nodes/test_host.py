@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import sys
 from types import ModuleType
 from typing import Any
@@ -207,7 +208,7 @@ def test_a_moving_preview_is_sent_frame_by_frame(told: Any) -> None:
 
 def test_the_frames_of_a_preview(nodes: dict[str, Any]) -> None:
     preview_module = sys.modules["ltx2_pack.nodes.sampling.preview"]
-    colours = sys.modules["ltx2_pack.ltx_core_impl.model.video_vae.preview"]
+    colours = importlib.import_module("ltx2_pack.ltx_core_impl.model.video_vae.preview")
     preview = object.__new__(preview_module.Preview)
     preview._map = colours.PreviewMap(weight=torch.eye(3), bias=torch.zeros(3))
     ramp = torch.linspace(-1, 1, 40)

@@ -176,8 +176,8 @@ def test_a_damaged_text_encoder(nodes: dict[str, Any], models: Path) -> None:
 def test_a_file_is_judged_once(nodes: dict[str, Any], models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(GOLDEN / "ltx-2.3-tiny.lora-a.safetensors", models / "loras" / "once.safetensors")
     judging, opened = sys.modules["ltx2_pack.nodes.loading.judging"], []
-    open_lora = judging.open_lora
-    monkeypatch.setattr(judging, "open_lora", lambda path: opened.append(path) or open_lora(path))
+    open_lora = judging.loader.open_lora
+    monkeypatch.setattr(judging.loader, "open_lora", lambda path: opened.append(path) or open_lora(path))
     for _ in range(3):
         assert answer(nodes["LTX2LoraLoader"], "once.safetensors", 1.0) is True
     assert len(opened) == 1

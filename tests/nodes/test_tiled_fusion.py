@@ -122,7 +122,7 @@ def test_the_memory_is_that_of_a_tile(run: Run, pack: Any) -> None:
     for side in (256, 512):
         latent, _ = empty(run, side, side, side // 8 + 1)
         cells = latent["samples"].shape[2:]
-        starts = tuple(sorted({tile.frames.start for tile in denoising.fusion_grids(cells, (3, 4, 4))[0]}))
+        starts = tuple(sorted({tile.frames.start for tile in denoising.sampling.fusion_grids(cells, (3, 4, 4))[0]}))
         latents = tuple(torch.zeros(1, 128, 3, *cells[1:]) for _ in starts)
         item = sys.modules["ltx2_pack.ltx_core_impl.conditioning"].VideoConditionByWindowedReference(latents, starts)
         guides = handles.Guides((item,))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import subprocess
 import sys
 
@@ -33,6 +35,20 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_importing_the_package_imports_no_part_of_it() -> None:
-    code = "import sys, ltx_core_impl; print(any(name.startswith('ltx_core_impl.') for name in sys.modules))"
+    code = "import sys, ltx_core_impl; print([name for name in sys.modules if name.startswith('ltx_core_impl.')])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "False"
+    assert result.stdout.strip() == "['ltx_core_impl.on_demand']"
+
+
+PACKAGES = sorted(info.name for info in pkgutil.walk_packages(ltx_core_impl.__path__, "ltx_core_impl.") if info.ispkg)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_offers_what_it_names(package: str) -> None:
+    """Also after a module of the package was imported, which must not take the place of a name."""
+    module = importlib.import_module(package)
+    names = getattr(module, "__all__", [])
+    assert not {info.name for info in pkgutil.iter_modules(module.__path__)} & set(names)
+    assert set(names) <= set(dir(module))
+    for name in names:
+        assert getattr(module, name) is not None

@@ -6,6 +6,7 @@ import pytest
 import torch
 import transformers
 
+from ltx_core_impl.text_encoders import writing_settings
 from ltx_core_impl.text_encoders.gemma import (
     GemmaTextEncoder,
     PromptEnhancementError,
@@ -229,7 +230,7 @@ def test_published_settings_are_those_of_the_graphs() -> None:
     """The table of spec 08 §1.4."""
     found = {
         name: (tokens, s.temperature, s.top_k, s.top_p, s.min_p, s.repetition_penalty)
-        for name, (tokens, s) in enhancement.PUBLISHED_SETTINGS.items()
+        for name, (tokens, s) in writing_settings.PUBLISHED_SETTINGS.items()
     }
     assert found == {
         "LTX-2.5 HDR graphs, text": (600, 0.01, 0, 1.0, 0.0, 1.15),

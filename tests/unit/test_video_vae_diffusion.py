@@ -24,8 +24,8 @@ from ltx_core_impl.model.video_vae import (
 )
 from ltx_core_impl.model.video_vae.diffusion import DiffusionDecoderParams, neighborhood
 from ltx_core_impl.model.video_vae.diffusion import decoder as decoder_module
-from ltx_core_impl.model.video_vae.diffusion.auto_tiling import stage_feature_bytes
 from ltx_core_impl.model.video_vae.diffusion.neighborhood import neighborhood_attention
+from ltx_core_impl.model.video_vae.diffusion.room_tiling import stage_feature_bytes
 from ltx_core_impl.model.video_vae.diffusion.rope import axis_dims, inverse_frequencies
 from ltx_core_impl.model.video_vae.diffusion.state_dict import fold_gates
 from ltx_core_impl.model.video_vae.diffusion.tiles import (

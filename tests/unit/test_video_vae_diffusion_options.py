@@ -7,7 +7,7 @@ import torch
 
 from ltx_core_impl.model.video_vae import AxisTiling, PerAxisTiling, auto_tiling
 from ltx_core_impl.model.video_vae.diffusion import working_bytes
-from ltx_core_impl.model.video_vae.diffusion.auto_tiling import stage_feature_bytes
+from ltx_core_impl.model.video_vae.diffusion.room_tiling import stage_feature_bytes
 from tests.unit.test_video_vae_diffusion import published, seeded, tiny
 from tests.unit.video_vae_fixtures import latent_input
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ltx_core_impl.model.video_vae import SpatialTiling, TemporalTiling, TilingConfig, VideoDecoder, blend, decode_video
@@ -224,13 +224,16 @@ def pointwise_decoder(off_centre: float) -> VideoDecoder:
 @given(
     seed=st.integers(0, 99), spatial=st.sampled_from([(64, 32), (96, 0)]), temporal=st.sampled_from([(16, 8), (24, 0)])
 )
+@example(seed=87, spatial=(96, 0), temporal=(16, 8))
 def test_tiling_changes_nothing_where_cells_are_independent(
     seed: int, spatial: tuple[int, int], temporal: tuple[int, int]
 ) -> None:
-    model = pointwise_decoder(off_centre=0)
-    latent = torch.randn(1, 8, 5, 4, 4, generator=torch.Generator().manual_seed(seed))
+    # In float64: in float32 the network alone is 2e-4 off, since its norms divide by small numbers of some latents, and
+    # convolutions of other sizes round otherwise. What remains is the rounding of the masks, which are float32.
+    model = pointwise_decoder(off_centre=0).double()
+    latent = torch.randn(1, 8, 5, 4, 4, generator=torch.Generator().manual_seed(seed)).double()
     tiled = torch.cat(list(model.tiled_decode(latent, tiling(spatial, temporal))), dim=2)
-    torch.testing.assert_close(tiled, model(latent), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(tiled, model(latent), rtol=2e-7, atol=2e-7)
 
 
 def test_tiling_error_is_bounded_on_smooth_input() -> None:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from .combined import (
-    AUDIO_VAE_DECODER_COMFY_KEYS_FILTER,
-    AUDIO_VAE_ENCODER_COMFY_KEYS_FILTER,
-    EMBEDDINGS_PROCESSOR_KEY_OPS,
-    GEMMA_LLM_KEY_OPS,
-    LTXV_LORA_COMFY_RENAMING_MAP,
-    LTXV_MODEL_COMFY_RENAMING_MAP,
-    VAE_DECODER_COMFY_KEYS_FILTER,
-    VAE_ENCODER_COMFY_KEYS_FILTER,
-    VOCODER_COMFY_KEYS_FILTER,
-)
-from .key_map import KeyMap
-from .select import select_key_map
+from ...on_demand import names_on_demand
 
-__all__ = [
-    "AUDIO_VAE_DECODER_COMFY_KEYS_FILTER",
-    "AUDIO_VAE_ENCODER_COMFY_KEYS_FILTER",
-    "EMBEDDINGS_PROCESSOR_KEY_OPS",
-    "GEMMA_LLM_KEY_OPS",
-    "LTXV_LORA_COMFY_RENAMING_MAP",
-    "LTXV_MODEL_COMFY_RENAMING_MAP",
-    "VAE_DECODER_COMFY_KEYS_FILTER",
-    "VAE_ENCODER_COMFY_KEYS_FILTER",
-    "VOCODER_COMFY_KEYS_FILTER",
-    "KeyMap",
-    "select_key_map",
-]
+__getattr__, __dir__, __all__ = names_on_demand(
+    __name__,
+    {
+        ".combined": (
+            "AUDIO_VAE_DECODER_COMFY_KEYS_FILTER",
+            "AUDIO_VAE_ENCODER_COMFY_KEYS_FILTER",
+            "EMBEDDINGS_PROCESSOR_KEY_OPS",
+            "GEMMA_LLM_KEY_OPS",
+            "LTXV_LORA_COMFY_RENAMING_MAP",
+            "LTXV_MODEL_COMFY_RENAMING_MAP",
+            "VAE_DECODER_COMFY_KEYS_FILTER",
+            "VAE_ENCODER_COMFY_KEYS_FILTER",
+            "VOCODER_COMFY_KEYS_FILTER",
+        ),
+        ".key_map": ("KeyMap",),
+        ".select": ("select_key_map",),
+    },
+)

@@ -1,27 +1,18 @@
 """Audio: log-mel front end, audio VAE and vocoders (spec 04)."""
 
-from .audio_vae import AudioDecoder, AudioEncoder, AudioVAEConfig
-from .bandwidth_extension import BandwidthExtensionConfig, VocoderWithBWE
-from .coding import decode_audio, encode_audio, make_audio_processor
-from .configurator import AudioDecoderConfigurator, AudioEncoderConfigurator, VocoderConfigurator
-from .mel import AudioProcessor
-from .resampling import resample
-from .vocoder import GeneratorConfig, Vocoder
+from __future__ import annotations
 
-__all__ = [
-    "AudioDecoder",
-    "AudioDecoderConfigurator",
-    "AudioEncoder",
-    "AudioEncoderConfigurator",
-    "AudioProcessor",
-    "AudioVAEConfig",
-    "BandwidthExtensionConfig",
-    "GeneratorConfig",
-    "Vocoder",
-    "VocoderConfigurator",
-    "VocoderWithBWE",
-    "decode_audio",
-    "encode_audio",
-    "make_audio_processor",
-    "resample",
-]
+from ...on_demand import names_on_demand
+
+__getattr__, __dir__, __all__ = names_on_demand(
+    __name__,
+    {
+        ".audio_vae": ("AudioDecoder", "AudioEncoder", "AudioVAEConfig"),
+        ".bandwidth_extension": ("BandwidthExtensionConfig", "VocoderWithBWE"),
+        ".coding": ("decode_audio", "encode_audio", "make_audio_processor"),
+        ".configurator": ("AudioDecoderConfigurator", "AudioEncoderConfigurator", "VocoderConfigurator"),
+        ".mel": ("AudioProcessor",),
+        ".resampling": ("resample",),
+        ".vocoder": ("GeneratorConfig", "Vocoder"),
+    },
+)

@@ -1,42 +1,25 @@
 """The dual-stream diffusion transformer."""
 
-from .attention import Attention, set_attention_function
-from .attention_functions import (
-    AttentionBackendUnavailable,
-    AttentionFunction,
-    attend,
-    attention_function,
-    available_attention_backends,
-)
-from .configurator import LTXAudioOnlyModelConfigurator, LTXModelConfigurator, LTXVideoOnlyModelConfigurator
-from .feed_forward import CaptionProjection, FeedForward
-from .modality import Modality, TokenGroups
-from .model import LTXModel, X0Model
-from .options import LTXModelType, StreamOptions, TransformerOptions
-from .rope import RopeTable, RopeType, apply_rotary_emb, precompute_rope
+from __future__ import annotations
 
-__all__ = [
-    "Attention",
-    "AttentionBackendUnavailable",
-    "AttentionFunction",
-    "CaptionProjection",
-    "FeedForward",
-    "LTXAudioOnlyModelConfigurator",
-    "LTXModel",
-    "LTXModelConfigurator",
-    "LTXModelType",
-    "LTXVideoOnlyModelConfigurator",
-    "Modality",
-    "RopeTable",
-    "RopeType",
-    "StreamOptions",
-    "TokenGroups",
-    "TransformerOptions",
-    "X0Model",
-    "apply_rotary_emb",
-    "attend",
-    "attention_function",
-    "available_attention_backends",
-    "precompute_rope",
-    "set_attention_function",
-]
+from ...on_demand import names_on_demand
+
+__getattr__, __dir__, __all__ = names_on_demand(
+    __name__,
+    {
+        ".attention": ("Attention", "set_attention_function"),
+        ".attention_functions": (
+            "AttentionBackendUnavailable",
+            "AttentionFunction",
+            "attend",
+            "attention_function",
+            "available_attention_backends",
+        ),
+        ".configurator": ("LTXAudioOnlyModelConfigurator", "LTXModelConfigurator", "LTXVideoOnlyModelConfigurator"),
+        ".feed_forward": ("CaptionProjection", "FeedForward"),
+        ".modality": ("Modality", "TokenGroups"),
+        ".model": ("LTXModel", "X0Model"),
+        ".options": ("LTXModelType", "StreamOptions", "TransformerOptions"),
+        ".rope": ("RopeTable", "RopeType", "apply_rotary_emb", "precompute_rope"),
+    },
+)

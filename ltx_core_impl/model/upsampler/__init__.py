@@ -1,7 +1,14 @@
 """Latent upscalers (spec 03, part C)."""
 
-from .configurator import LatentUpsamplerConfigurator, infer_config
-from .latent_upsampler import LatentUpsampler
-from .upsample_video import upsample_video
+from __future__ import annotations
 
-__all__ = ["LatentUpsampler", "LatentUpsamplerConfigurator", "infer_config", "upsample_video"]
+from ...on_demand import names_on_demand
+
+__getattr__, __dir__, __all__ = names_on_demand(
+    __name__,
+    {
+        ".configurator": ("LatentUpsamplerConfigurator", "infer_config"),
+        ".latent_upsampler": ("LatentUpsampler",),
+        ".upsampling": ("upsample_video",),
+    },
+)

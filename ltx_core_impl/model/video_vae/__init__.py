@@ -1,30 +1,23 @@
 """Video VAE: encoders, decoders, tiling (spec 03)."""
 
-from .axis_tiling import AxisCount, AxisTiling, PerAxisTiling
-from .configurator import VideoDecoderConfigurator, VideoEncoderConfigurator
-from .decode_video import decode_video, to_frames
-from .decoder import VideoDecoder
-from .diffusion import DiffusionVideoDecoder, auto_tiling
-from .encode_chunks import encode_chunks
-from .encoder import VideoEncoder
-from .statistics import PerChannelStatistics
-from .tiling import SpatialTiling, TemporalTiling, TilingConfig
+from __future__ import annotations
 
-__all__ = [
-    "AxisCount",
-    "AxisTiling",
-    "DiffusionVideoDecoder",
-    "PerAxisTiling",
-    "PerChannelStatistics",
-    "SpatialTiling",
-    "TemporalTiling",
-    "TilingConfig",
-    "VideoDecoder",
-    "VideoDecoderConfigurator",
-    "VideoEncoder",
-    "VideoEncoderConfigurator",
-    "auto_tiling",
-    "decode_video",
-    "encode_chunks",
-    "to_frames",
-]
+from ...on_demand import names_on_demand
+
+__getattr__, __dir__, __all__ = names_on_demand(
+    __name__,
+    {
+        ".axis_tiling": ("AxisCount", "AxisTiling", "PerAxisTiling"),
+        ".chunked_encoding": ("encode_chunks",),
+        ".clip_decoding": ("decode_video", "to_frames"),
+        ".configurator": ("VideoDecoderConfigurator", "VideoEncoderConfigurator"),
+        ".decoder": ("VideoDecoder",),
+        ".diffusion": ("DiffusionVideoDecoder", "auto_tiling"),
+        ".encoder": ("VideoEncoder",),
+        ".memory": ("convolution_bytes",),
+        ".preview": ("PreviewMap", "fit_preview"),
+        ".statistics": ("PerChannelStatistics",),
+        ".tile_plan": ("Tiling",),
+        ".tiling": ("SpatialTiling", "TemporalTiling", "TilingConfig"),
+    },
+)

@@ -1,63 +1,37 @@
 """Prompts to contexts: tokenizer, Gemma 3 or 4, feature extractors, connectors, prompt enhancement (spec 05)."""
 
-from .adapters import match_loras
-from .compatibility import TextEncoderMismatchError, check_gemma_version, check_projection_fits
-from .config import GemmaConfig, TextEncoderFileError
-from .configurator import (
-    EmbeddingsProcessorConfigurator,
-    UnknownTextProjectionError,
-    VideoEmbeddingsProcessorConfigurator,
-)
-from .embeddings_connector import Embeddings1DConnector, convert_to_additive_mask
-from .embeddings_processor import EmbeddingsProcessor, EmbeddingsProcessorOutput
-from .encoder import (
-    AVGemmaEncoderOutput,
-    AVGemmaTextEncoderModel,
-    GemmaTextEncoder,
-    VideoGemmaEncoderOutput,
-    VideoGemmaTextEncoderModel,
-    load_text_encoder,
-)
-from .enhancement import PromptEnhancementError, clean_response, enhance_prompt
-from .feature_extractor import FeatureExtractorV1, FeatureExtractorV2
-from .files import GemmaFiles, open_gemma
-from .generation import Sampling
-from .loading import Gemma, load_gemma
-from .tokenizer import LTXVGemmaTokenizer
-from .writer import PromptWriter, load_writer, open_writer
+from __future__ import annotations
 
-__all__ = [
-    "AVGemmaEncoderOutput",
-    "AVGemmaTextEncoderModel",
-    "Embeddings1DConnector",
-    "EmbeddingsProcessor",
-    "EmbeddingsProcessorConfigurator",
-    "EmbeddingsProcessorOutput",
-    "FeatureExtractorV1",
-    "FeatureExtractorV2",
-    "Gemma",
-    "GemmaConfig",
-    "GemmaFiles",
-    "GemmaTextEncoder",
-    "LTXVGemmaTokenizer",
-    "PromptEnhancementError",
-    "PromptWriter",
-    "Sampling",
-    "TextEncoderFileError",
-    "TextEncoderMismatchError",
-    "UnknownTextProjectionError",
-    "VideoEmbeddingsProcessorConfigurator",
-    "VideoGemmaEncoderOutput",
-    "VideoGemmaTextEncoderModel",
-    "check_gemma_version",
-    "check_projection_fits",
-    "clean_response",
-    "convert_to_additive_mask",
-    "enhance_prompt",
-    "load_gemma",
-    "load_text_encoder",
-    "load_writer",
-    "match_loras",
-    "open_gemma",
-    "open_writer",
-]
+from ...on_demand import names_on_demand
+
+__getattr__, __dir__, __all__ = names_on_demand(
+    __name__,
+    {
+        ".adapters": ("match_loras",),
+        ".compatibility": ("TextEncoderMismatchError", "check_gemma_version", "check_projection_fits"),
+        ".config": ("GemmaConfig", "TextEncoderFileError"),
+        ".configurator": (
+            "EmbeddingsProcessorConfigurator",
+            "UnknownTextProjectionError",
+            "VideoEmbeddingsProcessorConfigurator",
+        ),
+        ".embeddings_connector": ("Embeddings1DConnector", "convert_to_additive_mask"),
+        ".embeddings_processor": ("EmbeddingsProcessor", "EmbeddingsProcessorOutput"),
+        ".encoder": (
+            "AVGemmaEncoderOutput",
+            "AVGemmaTextEncoderModel",
+            "GemmaTextEncoder",
+            "VideoGemmaEncoderOutput",
+            "VideoGemmaTextEncoderModel",
+            "load_text_encoder",
+        ),
+        ".enhancement": ("PromptEnhancementError", "clean_response", "enhance_prompt"),
+        ".feature_extractor": ("FeatureExtractorV1", "FeatureExtractorV2"),
+        ".files": ("GemmaFiles", "open_gemma"),
+        ".generation": ("Sampling",),
+        ".judging": ("judge_text_encoder",),
+        ".loading": ("Gemma", "load_gemma"),
+        ".tokenizer": ("LTXVGemmaTokenizer",),
+        ".writer": ("PromptWriter", "judge_writer", "load_writer", "open_writer"),
+    },
+)

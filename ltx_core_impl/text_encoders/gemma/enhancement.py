@@ -7,20 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..writing_settings import DEFAULT_SEED, MAX_NEW_TOKENS, Sampling
 from .encoder import GemmaTextEncoder
-from .generation import Sampling, generate
+from .generation import generate
 from .images import image_pixels
 from .system_prompts import GEMMA4_TEXT_TO_VIDEO, IMAGE_TO_VIDEO, TEXT_TO_VIDEO
 from .writer import PromptWriter
-
-DEFAULT_SEED = 42
-MAX_NEW_TOKENS = 512
-PUBLISHED_SETTINGS = {
-    "LTX-2.5 HDR graphs, text": (600, Sampling(temperature=0.01, top_k=0, repetition_penalty=1.15)),
-    "LTX-2.5 HDR graphs, image": (512, Sampling(0.7, top_k=64, top_p=0.95, min_p=0.05, repetition_penalty=1.05)),
-    "LTX-2.5 templates": (600, Sampling(0.7, top_k=64, top_p=0.95, min_p=0.05, repetition_penalty=1.15)),
-}
-"""Longest answer in tokens, and sampling, in the published LTX-2.5 graphs (spec 08 §1.4)."""
 
 _TURN_START, _TURN_END = "<start_of_turn>", "<end_of_turn>"
 _IMAGE_START, _IMAGE_END, _IMAGE_TOKEN = "<start_of_image>", "<end_of_image>", "<image_soft_token>"

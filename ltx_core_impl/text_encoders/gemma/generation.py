@@ -5,46 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-TEMPERATURE = 0.7
-TOP_K = 50
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is chosen.
-
-    Attributes:
-        temperature: divides the scores; near 0 the likeliest token wins.
-        top_k: only so many of the likeliest tokens; 0 for all.
-        top_p: only the likeliest tokens that together have this probability, in (0, 1].
-        min_p: only tokens at least so likely relative to the likeliest, in [0, 1].
-        repetition_penalty: divides the scores of tokens that were there already; 1 for none.
-    """
-
-    temperature: float = TEMPERATURE
-    top_k: int = TOP_K
-    top_p: float = 1.0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (
-            0 < self.temperature
-            and self.top_k >= 0
-            and 0 < self.top_p <= 1
-            and 0 <= self.min_p <= 1
-            and 0 < self.repetition_penalty
-        ):
-            raise ValueError(
-                "Sampling needs a temperature and a repetition penalty above 0, top_k from 0 on, top_p above 0 up to 1 "
-                f"and min_p from 0 to 1; got {self}."
-            )
+from ..writing_settings import TEMPERATURE, TOP_K, Sampling
 
 
 @torch.no_grad()

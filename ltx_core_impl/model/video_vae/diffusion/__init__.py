@@ -1,16 +1,15 @@
 """Diffusion video decoder of LTX-2.5 (spec 03 §13)."""
 
-from .auto_tiling import ELEMENT_BYTES, auto_tiling, working_bytes
-from .decoder import DiffusionVideoDecoder
-from .params import DiffusionDecoderParams
-from .tiles import diffusion_plan, required_overlaps
+from __future__ import annotations
 
-__all__ = [
-    "ELEMENT_BYTES",
-    "DiffusionDecoderParams",
-    "DiffusionVideoDecoder",
-    "auto_tiling",
-    "diffusion_plan",
-    "required_overlaps",
-    "working_bytes",
-]
+from ....on_demand import names_on_demand
+
+__getattr__, __dir__, __all__ = names_on_demand(
+    __name__,
+    {
+        ".decoder": ("DiffusionVideoDecoder",),
+        ".params": ("DiffusionDecoderParams",),
+        ".room_tiling": ("ELEMENT_BYTES", "auto_tiling", "working_bytes"),
+        ".tiles": ("diffusion_plan", "required_overlaps"),
+    },
+)
