@@ -25,6 +25,7 @@ FILES = {
     "LoadImage": "the picture",
     "LoadVideo": "the video",
     "LTX2EncodeVideoFile": "the video",
+    "LTX2LoadHDR": "the HDR file",
     "LoadAudio": "the sound",
 }
 FIRST_SCHEDULE = "stage 1 (8 steps)"
@@ -159,9 +160,7 @@ def _needs(size: tuple[int, int, int]) -> tuple[int, float, float, float]:
 
 
 def _has(graph: Graph, stem: str) -> bool:
-    return any(
-        isinstance(value, str) and value.startswith(stem) for node in graph.nodes for value in node.inputs.values()
-    )
+    return any(str(node.inputs.get("checkpoint")).startswith(stem) for node in graph.nodes)
 
 
 def _typed(graph: Graph, types: tuple[str, ...], name: str) -> int | float | None:

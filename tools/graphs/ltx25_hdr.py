@@ -53,7 +53,7 @@ def image_to_video() -> Graph:
     """An EXR still becomes a clip with sound, in two stages."""
     advice = (
         "- **Still**: an EXR file of linear light; choose in color_space which. Any size; its centre is cut out.\n"
-        "- **Files**: EXR frames in ACEScg, an HLG master for HDR screens, a tone-mapped preview; all with sound.\n"
+        "- **Results**: EXR frames in ACEScg, an HLG master for HDR screens, a tone-mapped preview; all with sound.\n"
         "- **VAE in Float32** stands before everything that encodes or decodes; 16 bits show as bands."
     )
     title = "LTX-2.5: HDR still to HDR video"
