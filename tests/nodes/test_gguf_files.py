@@ -93,7 +93,7 @@ def test_one_is_loaded_and_its_size_is_known(nodes: dict[str, Any], folder: Path
     estimate = components._stored_bytes([str(path)], "transformer", dtype)
     assert 0.98 < estimate / held < 1.02
     widened = components._stored_bytes([str(path)], "transformer", dtype, lora=True)
-    entries = components.open_checkpoint(path).entries
+    entries = components.loader.open_checkpoint(path).entries
     ours = [entry for key, (_, entry) in entries.items() if "connector" not in key]
     packed = [entry for entry in ours if entry.dtype in BLOCK_TYPES]
     values = sum(torch.Size(entry.shape).numel() for entry in packed)

@@ -223,7 +223,7 @@ def test_a_sequence_is_encoded_chunk_by_chunk(
         def __call__(self, _: int) -> None:
             events.append("encoded")
 
-    monkeypatch.setattr(module, "read_exr_sequence", pictures)
+    monkeypatch.setattr(module.media, "read_exr_sequence", pictures)
     monkeypatch.setattr(sys.modules[f"{pack.__name__}.nodes.files.encode_hdr"].host, "Progress", Progress)
     video, audio, rate, length, width, height, told = run(
         "LTX2EncodeHDR", file="a", video_vae=precise, first_frame=2, fit=fit, **tiles

@@ -209,13 +209,13 @@ def test_a_video_file_without_tiles_is_encoded_whole(
     frames = torch.randint(0, 256, (81, 32, 48, 3), dtype=torch.uint8)
     write_video(tmp_path / "long.mp4", [frames], fps=FPS, audio=Audio(torch.zeros(2, 48000), 48000))
     module = sys.modules[f"{pack.__name__}.nodes.files.video_file"]
-    encode, plans = module.video_vae.encode_chunks, []
+    encode, plans = module.ltx_video_vae.encode_chunks, []
 
     def spy(chunks: Any, encoder: Any, size: Any, tiling: Any, **options: Any) -> torch.Tensor:
         plans.append(tiling.encode_plan(size, encoder.scale_factors))
         return encode(chunks, encoder, size, tiling, **options)
 
-    monkeypatch.setattr(module.video_vae, "encode_chunks", spy)
+    monkeypatch.setattr(module.ltx_video_vae, "encode_chunks", spy)
     outputs = run(
         "LTX2EncodeVideoFile",
         file="long.mp4",
