@@ -17,7 +17,11 @@ def beta_cdf(x: float, alpha: float, beta: float) -> float:
         return 1.0
     # The continued fraction converges fast only left of the mean; the other side follows by symmetry.
     if x > (alpha + 1.0) / (alpha + beta + 2.0):
-        return 1.0 - beta_cdf(1.0 - x, beta, alpha)
+        return 1.0 - _left_tail(1.0 - x, beta, alpha)
+    return _left_tail(x, alpha, beta)
+
+
+def _left_tail(x: float, alpha: float, beta: float) -> float:
     log_front = (
         math.lgamma(alpha + beta) - math.lgamma(alpha) - math.lgamma(beta) + alpha * math.log(x) + beta * math.log1p(-x)
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -86,6 +88,14 @@ def test_beta_quantile_is_scipys(probability: float, alpha: float, beta: float) 
     quantile = beta_quantile(probability, alpha, beta)
     assert quantile == pytest.approx(stats.beta.ppf(probability, alpha, beta), abs=1e-9)
     assert beta_cdf(quantile, alpha, beta) == pytest.approx(stats.beta.cdf(quantile, alpha, beta), abs=1e-12)
+
+
+@given(alpha=st.floats(0.2, 5.0), beta=st.floats(0.2, 5.0))
+def test_the_beta_distribution_where_both_its_sides_meet(alpha: float, beta: float) -> None:
+    """Rounding puts the border between the sides on one of them, or on neither."""
+    border = (alpha + 1.0) / (alpha + beta + 2.0)
+    for x in (math.nextafter(border, 0.0), border, math.nextafter(border, 1.0)):
+        assert beta_cdf(x, alpha, beta) == pytest.approx(stats.beta.cdf(x, alpha, beta), abs=1e-12)
 
 
 @pytest.mark.parametrize(

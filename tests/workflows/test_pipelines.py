@@ -64,7 +64,8 @@ SOUND_ALONE = "text-to-audio"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def inputs(server: Server) -> Path:
+def films(server: Server) -> Path:
+    """The folder with the films, pictures and sounds that the graphs load."""
     folder = server.output.parent / "input"
     write_inputs(folder)
     return folder
@@ -150,8 +151,8 @@ def test_another_input_gives_another_picture(server: Server, name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "kept"), [("retake", slice(0, 9)), ("extend", slice(0, FRAMES))])
-def test_kept_time_is_the_source_and_the_rest_is_new(server: Server, inputs: Path, name: str, kept: slice) -> None:
-    source = decode(inputs / "source.mp4")[:FRAMES]
+def test_kept_time_is_the_source_and_the_rest_is_new(server: Server, films: Path, name: str, kept: slice) -> None:
+    source = decode(films / "source.mp4")[:FRAMES]
     made = decode(result(server, pipeline_prompt(name)))
     new = made[kept.stop :]
     assert distance(made[kept], source[kept]) < 3  # what two H.264 encodings lose
@@ -160,16 +161,16 @@ def test_kept_time_is_the_source_and_the_rest_is_new(server: Server, inputs: Pat
 
 
 @pytest.mark.parametrize(("name", "grown"), [("inpaint", 0), ("inpaint-ic-lora", 16)])
-def test_kept_places_are_the_source_and_the_rest_is_new(server: Server, inputs: Path, name: str, grown: int) -> None:
-    source = decode(inputs / "source.mp4")[:FRAMES]
+def test_kept_places_are_the_source_and_the_rest_is_new(server: Server, films: Path, name: str, grown: int) -> None:
+    source = decode(films / "source.mp4")[:FRAMES]
     painted = decode(result(server, pipeline_prompt(name)))
     edge = WIDTH // 2 + grown
     assert distance(painted[:, :, edge + 4 :], source[:, :, edge + 4 :]) < 3
     assert distance(painted[:, :, :edge], source[:, :, :edge]) > 15
 
 
-def test_a_widened_picture_keeps_its_middle(server: Server, inputs: Path) -> None:
-    source = decode(inputs / "source.mp4")[:FRAMES]
+def test_a_widened_picture_keeps_its_middle(server: Server, films: Path) -> None:
+    source = decode(films / "source.mp4")[:FRAMES]
     outpainted = decode(result(server, pipeline_prompt("outpaint")))
     assert distance(outpainted[:, :, 36 : 32 + WIDTH - 4], source[:, :, 4:-4]) < 3
 
@@ -177,7 +178,7 @@ def test_a_widened_picture_keeps_its_middle(server: Server, inputs: Path) -> Non
 @pytest.mark.parametrize(
     "name", ["audio-to-video", "video-to-video", "pixel-upscale", "upscale-refine", "detail", "temporal-upscale"]
 )
-def test_given_sound_goes_into_the_result(server: Server, inputs: Path, name: str) -> None:
+def test_given_sound_goes_into_the_result(server: Server, films: Path, name: str) -> None:
     given = waveform_of_source(inputs, name)
     made = waveform(result(server, pipeline_prompt(name)))
     length = min(given.shape[1], made.shape[1])
@@ -186,15 +187,15 @@ def test_given_sound_goes_into_the_result(server: Server, inputs: Path, name: st
     assert np.corrcoef(*spectra)[0, 1] > 0.95
 
 
-def waveform_of_source(inputs: Path, name: str) -> np.ndarray:
-    sound = read_audio(inputs / ("source.wav" if name == "audio-to-video" else "source.mp4"))
+def waveform_of_source(films: Path, name: str) -> np.ndarray:
+    sound = read_audio(films / ("source.wav" if name == "audio-to-video" else "source.mp4"))
     return sound.waveform.reshape(-1, sound.waveform.shape[-1]).numpy()
 
 
-def test_the_picture_stays_and_decides_the_sound(server: Server, inputs: Path) -> None:
+def test_the_picture_stays_and_decides_the_sound(server: Server, films: Path) -> None:
     prompt = pipeline_prompt("video-to-audio")
     path = result(server, prompt)
-    assert distance(decode(path), decode(inputs / "source.mp4")[:FRAMES]) < 3
+    assert distance(decode(path), decode(films / "source.mp4")[:FRAMES]) < 3
     other = result(server, with_inputs(prompt, "LoadVideo", file="other.mp4"))
     assert distance(waveform(path), waveform(other)) > 1e-4
 
