@@ -179,7 +179,7 @@ def test_a_widened_picture_keeps_its_middle(server: Server, films: Path) -> None
     "name", ["audio-to-video", "video-to-video", "pixel-upscale", "upscale-refine", "detail", "temporal-upscale"]
 )
 def test_given_sound_goes_into_the_result(server: Server, films: Path, name: str) -> None:
-    given = waveform_of_source(inputs, name)
+    given = waveform_of_source(films, name)
     made = waveform(result(server, pipeline_prompt(name)))
     length = min(given.shape[1], made.shape[1])
     spectra = [np.abs(np.fft.rfft(one[0, :length])) for one in (given, made)]

@@ -26,6 +26,7 @@ PREVIEWS = {
     "LTX2SaveHDR": 300,
     "SaveAudio": 70,
     "PreviewAny": 120,
+    "LTX2LoadContext": 50,
     "LTX2Sampler": 220,
 }
 """The height of what a node shows below its widgets, by its type."""

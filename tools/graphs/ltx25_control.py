@@ -114,11 +114,9 @@ def ingredients() -> Graph:
 def layout_to_render() -> Graph:
     """A gray playblast and one finished still become a finished shot; the LoRA and both references in both stages."""
     advice = (
-        "- **Video**: the playblast. **Look**: a still of its first frame as it shall look in the end, by an image "
-        "model; never the gray frame itself.\n"
-        "- **Prompt**: the finished shot in one or two sentences, without words like clay or 3D.\n"
-        "- **Sizes** must be set twice: the whole in 'LTX-2 Fit Video', half of it in 'LTX-2 Empty Latents'.\n"
-        "- **frame_index** -1 of the second guide is a place before the clip, not its last frame."
+        "- **Look**: the playblast's first frame as an image model finished it.\n"
+        "- **Prompt**: the finished shot; no words like clay or 3D.\n"
+        "- **Sizes**: the whole in 'LTX-2 Fit Video', half in 'LTX-2 Empty Latents'."
     )
     name = "ltx-2.5-layout-to-render"
     files = (LAYOUT_LORA, SPATIAL_UPSCALER)

@@ -41,7 +41,7 @@ def native() -> Graph:
     title = "LTX-2.5: day to night, native 4K or 8K"
     make = split_pipeline("ltx-2.5-tiled-native", title, DISTILLED, advice, (NIGHT_LORA, SPATIAL_UPSCALER))
     model = make.lora(NIGHT_LORA, 1.0, "IC-LoRA, day to night")
-    night, look = make.text(NIGHT), make.text(NIGHT_LOOK, "Prompt of stage 2 (look and style)")
+    night, look = make.text(NIGHT), make.text(NIGHT_LOOK, "Look of stage 2")
     with make.graph.group("Video"):
         canvas = _canvas(make, make.source())
     latent = _two_stages(make, model, canvas, make.guider(night), make.guider(look, "Guider of stage 2"))
