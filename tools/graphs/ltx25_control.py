@@ -115,7 +115,6 @@ def layout_to_render() -> Graph:
     """A gray playblast and one finished still become a finished shot; the LoRA and both references in both stages."""
     advice = (
         "- **Look**: the playblast's first frame as an image model finished it.\n"
-        "- **Prompt**: the finished shot; no words like clay or 3D.\n"
         "- **Sizes**: the whole in 'LTX-2 Fit Video', half in 'LTX-2 Empty Latents'."
     )
     name = "ltx-2.5-layout-to-render"
