@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,6 @@ MISSING = """() => {
 DERIVED_NODE_KEYS = {"order", "size"}
 FRONT_END_TYPES = {"IMAGEUPLOAD", "AUDIOUPLOAD", "AUDIO_UI"}  # widgets that the front-end adds by itself
 FRONT_END_INPUTS = ("audioUI", "video-preview", "preview")  # its players and its text box; the server ignores them
-SCALE = 0.8  # of screenshots
 SLOT_KEYS = ("name", "type", "link", "links", "widget", "shape")
 
 
@@ -123,18 +121,3 @@ def test_workflow_opens_by_drag_and_drop(page: Any, path: Path) -> None:
     graph = json.loads(path.read_text("utf-8"))
     prompt = json.loads((path.parent / "api" / path.name).read_text("utf-8"))
     assert_opens(page, graph, prompt)
-    pictures = os.environ.get("LTX2_SCREENSHOTS")
-    if pictures:
-        take_picture(page, graph, Path(pictures) / f"{path.stem}.png")
-
-
-def take_picture(page: Any, graph: dict[str, Any], target: Path) -> None:
-    """The whole graph without the menus, for the README and the template browser."""
-    left = min(node["pos"][0] for node in graph["nodes"])
-    right = max(node["pos"][0] + node["size"][0] for node in graph["nodes"])
-    bottom = max(node["pos"][1] + node["size"][1] for node in graph["nodes"])
-    page.set_viewport_size({"width": int(SCALE * (right - left + 80)), "height": int(SCALE * (bottom + 80))})
-    page.add_style_tag(content=".comfy-menu, .graph-canvas-panel, .comfyui-body-top { visibility: hidden }")
-    drop(page, {**graph, "extra": {"ds": {"scale": SCALE, "offset": [40 - left, 60]}}})
-    page.wait_for_timeout(1000)
-    page.screenshot(path=target)
