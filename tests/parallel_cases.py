@@ -18,6 +18,7 @@ from ltx_core_impl.conditioning.video_items import VideoConditionByLatentIndex, 
 from ltx_core_impl.guidance import BatchedPerturbationConfig, Perturbation, PerturbationConfig, PerturbationType
 from ltx_core_impl.model.transformer import Modality, X0Model
 from ltx_core_impl.model.transformer.modality import TokenGroups
+from ltx_core_impl.model.transformer.text_reading import TextReading, TextRun
 from ltx_core_impl.model.video_vae import (
     AxisTiling,
     DiffusionVideoDecoder,
@@ -34,6 +35,7 @@ from ltx_core_impl.parallel.traffic import sent_bytes
 from ltx_core_impl.parallel.transformer import ParallelTransformer
 from ltx_core_impl.sampling.denoisers import GuidedDenoiser
 from ltx_core_impl.sampling.stage import StageModality, denoise_stage
+from ltx_core_impl.sampling.timed_text import Shots, TimedText
 from ltx_core_impl.types import VideoPixelShape
 from tests.conftest import golden, relative_error
 from tests.golden_cases import test_video_vae, test_video_vae_25
@@ -49,6 +51,8 @@ STG = PerturbationConfig(
     [Perturbation(PerturbationType.SKIP_VIDEO_SELF_ATTN, [2]), Perturbation(PerturbationType.SKIP_AUDIO_SELF_ATTN, [1])]
 )
 ISOLATED = PerturbationConfig([Perturbation(A2V), Perturbation(V2A)])
+SHOTS = Shots((0.2, 0.45), border=0.1)
+"""Three in the 0.68 s of the runs."""
 GUIDANCE = MultiModalGuiderParams(cfg_scale=3.0, stg_scale=1.0, stg_blocks=(2,), rescale_scale=0.7, modality_scale=3.0)
 
 
@@ -78,9 +82,29 @@ def forward_cases(version: str) -> Iterator[tuple[str, Call]]:
     levels[1, -1:] = 0.3
     kept = replace(video, timesteps=levels, timestep_groups=TokenGroups.of(levels.flatten(1)))
     yield "tokens of different levels", (kept, audio)
+    shots = (_of_shots(video), _of_shots(audio))
+    yield "shots", shots
+    yield "shots, forked", (*shots, BatchedPerturbationConfig([STG, ISOLATED]), [(1, STG), (0, ISOLATED), (0, STG)])
+    yield "shots of one token", (_of_shots(video), _of_shots(_first_tokens(audio, 1)))
+    yield "shots of the sound alone", (video, _of_shots(audio))
     if version == "2.5":
         mark = golden("2.5", "transformer-keyframes")["first_mask"]
         yield "marked keyframes", (replace(video, keyframes_mask=mark), audio)
+
+
+def _of_shots(modality: Modality) -> Modality:
+    """Three shots in the first row, cross-faded, and in the second one the text of the first, then one of its own."""
+    tokens, given = modality.latent.shape[1], modality.context
+    texts = torch.cat([given, given.flip(1), given.roll(1, 2)])[:4]
+    shares = torch.linspace(0.1, 0.9, tokens)[None, :, None]
+    both = torch.cat([1 - shares, shares])
+    runs = [TextRun(tokens // 4, (0,)), TextRun(tokens // 2, (0, 1), both[:, tokens // 4 : tokens // 2])]
+    first = (*runs, TextRun(tokens - 1, (1,)), TextRun(tokens, (1, 2), both[:, -1:]))
+    second = (TextRun(tokens - tokens // 3, (3,)), TextRun(tokens, (2,)))
+    if tokens < 4:
+        first, second = (TextRun(tokens, (0, 1), both),), (TextRun(tokens, (2, 3), both),)
+    sigma = modality.sigma[:1].expand_as(modality.sigma)  # rows that read the same text have the same
+    return replace(modality, sigma=sigma, context=texts, text_reading=TextReading((first, second)))
 
 
 def _first_tokens(modality: Modality, count: int) -> Modality:
@@ -89,7 +113,9 @@ def _first_tokens(modality: Modality, count: int) -> Modality:
     return replace(modality, latent=latent, timesteps=timesteps, positions=positions)
 
 
-def run_cases(version: str, streams: tuple[bool, bool], model: Model) -> tuple[torch.Tensor | None, ...]:
+def run_cases(
+    version: str, streams: tuple[bool, bool], model: Model, shots: Shots | None = None
+) -> tuple[torch.Tensor | None, ...]:
     """A guided run of two steps with a first frame and a reference that some tokens may not see."""
     pixels = VideoPixelShape(batch=1, frames=17, height=64, width=96, fps=25.0)
     video_tools, audio_tools = tools(pixels, RULES[version])
@@ -103,6 +129,10 @@ def run_cases(version: str, streams: tuple[bool, bool], model: Model) -> tuple[t
         name: random(1, *modality.context.shape[1:])
         for name, modality in (("video", given), ("audio", sound), ("video_not", given), ("audio_not", sound))
     }
+    if shots is not None:
+        for name in ("video", "audio"):
+            text = contexts[name]
+            contexts[name] = TimedText((text, random(*text.shape), random(*text.shape)), shots)
     first = VideoConditionByLatentIndex(random(1, 128, 1, 2, 3), strength=0.9, latent_idx=0)
     reference = VideoConditionByReferenceLatent(random(1, 128, 3, 2, 3), strength=1.0)
     items = [first, ConditioningItemAttentionStrengthWrapper(reference, attention_mask=0.5)]
@@ -156,6 +186,11 @@ def differences(ranks: Ranks, splits: tuple[str, ...], versions: tuple[str, ...]
                 with transformer.velocity_model.keep_text():
                     run = run_cases(version, streams, transformer)
                 found[f"{version} {split}: run of {streams}"] = _worst(run, expected)
+        expected = run_cases(version, (True, True), alone, SHOTS)
+        for split, transformer in together.items():
+            with transformer.velocity_model.keep_text():
+                run = run_cases(version, (True, True), transformer, SHOTS)
+            found[f"{version} {split}: run of shots"] = _worst(run, expected)
     return found
 
 

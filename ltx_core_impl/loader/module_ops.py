@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 
+from ..operations import ModuleOps
 from .errors import ConfigError
 
 
@@ -15,14 +16,6 @@ class ModelConfigurator(Protocol):
     """Builds a model from the whole ``config`` of a file; ``component`` names the model."""
 
     def from_config(self, config: Mapping[str, Any]) -> torch.nn.Module: ...
-
-
-class ModuleOps(NamedTuple):
-    """A named change: ``mutator`` returns the changed module where ``matcher`` accepts the model."""
-
-    name: str
-    matcher: Callable[[torch.nn.Module], bool]
-    mutator: Callable[[torch.nn.Module], torch.nn.Module]
 
 
 def component_of(configurator: ModelConfigurator) -> str | None:

@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from ..operations import KeyValueOperationResult
 from ..quantization.formats import (
     AUXILIARY_NAMES,
     ComfyQuant,
@@ -43,7 +44,6 @@ from .dtypes import torch_dtype
 from .errors import MissingTensorsError, ShapeMismatchError, UnsupportedFormatError
 from .header import Header
 from .key_maps.layouts import COMPONENTS, TRANSFORMER_PREFIXES
-from .sd_ops import KeyValueOperationResult
 
 _SHOWN = 5
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from ..operations import SDOps
 from .folders import PathLike
-from .sd_ops import SDOps
 
 
 class ModelBuilderProtocol(Protocol):

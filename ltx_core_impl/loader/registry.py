@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ..operations import SDOps
 from .folders import PathLike
-from .sd_ops import SDOps
 
 if TYPE_CHECKING:
     from .state_dict import StateDict

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import torch
 
+from ..operations import SDOps
 from .config import parse_config
 from .folders import PathLike, resolve_files
 from .header import read_header
 from .registry import Registry
-from .sd_ops import SDOps
 from .tensor_file import TensorFile
 
 

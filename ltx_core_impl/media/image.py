@@ -58,6 +58,8 @@ def h264_round_trip(image: Tensor, crf: int) -> Tensor:
     pixels = np.ascontiguousarray(image[:height, :width].cpu().numpy())
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
+        # Without the cpu-independent of films: a single frame comes out the same whatever memory held before, and with
+        # it the picture would be another than the one that the published pipelines condition on.
         stream = container.add_stream("libx264", rate=1, options={"crf": str(crf), "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")

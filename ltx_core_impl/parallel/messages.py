@@ -22,7 +22,7 @@ from ..model.transformer import Modality
 from ..model.transformer.forks import Fork
 from ..model.transformer.modality import TokenGroups
 from ..model.transformer.rows import share_rows
-from .rows import refuse_shots
+from ..model.transformer.text_reading import TextReading, TextRun
 
 KEPT = 64
 """Tensors that workers keep for the next pass: texts, positions, masks."""
@@ -76,7 +76,6 @@ class PassWriter:
         self._sent.clear()
 
     def _modality(self, modality: Modality, tensors: dict[str, Tensor]) -> dict[str, Any]:
-        refuse_shots(modality)
         written: dict[str, Any] = {}
         for field in fields(Modality):
             value = getattr(modality, field.name)
@@ -87,8 +86,14 @@ class PassWriter:
                     None if one is None else self._tensor(one, tensors, keeps=True)
                     for one in (value.first, value.index)
                 ]
+            elif isinstance(value, TextReading):
+                value = {"runs": [[self._run(run, tensors) for run in runs] for runs in value.rows]}
             written[field.name] = value
         return written
+
+    def _run(self, run: TextRun, tensors: dict[str, Tensor]) -> list[Any]:
+        weights = None if run.weights is None else self._tensor(run.weights, tensors, keeps=True)
+        return [run.stop, run.texts, weights]
 
     def _tensor(self, tensor: Tensor, tensors: dict[str, Tensor], keeps: bool) -> dict[str, Any]:
         keeps = keeps and not tensor.is_inference()  # those have no version: a change would not show
@@ -131,12 +136,18 @@ class PassReader:
     def _modality(self, written: dict[str, Any], tensors: dict[str, Tensor]) -> Modality:
         values = {}
         for name, value in written.items():
-            if isinstance(value, dict):
+            if isinstance(value, dict) and "runs" in value:
+                value = TextReading(tuple(tuple(self._run(run, tensors) for run in runs) for runs in value["runs"]))
+            elif isinstance(value, dict):
                 value = self._tensor(value, tensors)
             elif isinstance(value, list):
                 value = TokenGroups(*(None if one is None else self._tensor(one, tensors) for one in value))
             values[name] = value
         return Modality(**values)
+
+    def _run(self, written: list[Any], tensors: dict[str, Tensor]) -> TextRun:
+        stop, texts, weights = written
+        return TextRun(stop, tuple(texts), None if weights is None else self._tensor(weights, tensors))
 
     def _tensor(self, written: dict[str, Any], tensors: dict[str, Tensor]) -> Tensor:
         name = written["name"]

@@ -17,6 +17,7 @@ from ..model.transformer.rows import pick_rows, take_rows
 from ..model.transformer.tensor_cache import TensorCache
 from .exchange import Team, gather
 from .shares import share_of
+from .texts import read_texts
 
 _KEPT = 32
 
@@ -96,25 +97,22 @@ class RowSplit:
         index = None if groups is None else groups.index
         if index is not None and index.shape[0] > 1:
             groups = self._kept.get(index, (rows, "groups"), lambda: TokenGroups.of(take_rows(index, rows)))
+        if modality.text_reading is None:
+            context, reading = kept(modality.context), None
+        else:
+            context, reading = read_texts(modality.context, modality.text_reading.take(rows), self._kept)
         return replace(
             modality,
             latent=pick_rows(modality.latent, rows),
             sigma=modality.sigma if modality.sigma.numel() == 1 else pick_rows(modality.sigma, rows),
             timesteps=take_rows(modality.timesteps, rows),
             positions=kept(modality.positions),
-            context=kept(modality.context),
+            context=context,
             context_mask=kept(modality.context_mask),
             attention_mask=kept(modality.attention_mask),
             keyframes_mask=kept(modality.keyframes_mask),
             timestep_groups=groups,
-        )
-
-
-def refuse_shots(modality: Modality | None) -> None:
-    """Raises `ValueError` for a stream whose tokens read different texts: its runs are not shared out over ranks."""
-    if modality is not None and modality.text_reading is not None:
-        raise ValueError(
-            "The prompt has several shots, which one rank runs alone. Use one prompt for the whole clip, or one rank."
+            text_reading=reading,
         )
 
 

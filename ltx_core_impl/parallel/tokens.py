@@ -12,14 +12,17 @@ from ..model.transformer.block import AUDIO, VIDEO
 from ..model.transformer.modality import TokenGroups
 from ..model.transformer.tensor_cache import TensorCache
 from .exchange import HeadExchange, KeyGather, Team, TokenCounts, attend_from_share, gather, own_share
+from .shares import share_of
+from .texts import read_texts
 
-_KEPT = 16  # shares of positions, groups and masks of both streams, for a few sets of them
+_KEPT = 20  # shares of positions, groups, masks and texts of both streams, for a few sets of them
 
 
 class TokenSplit:
     """Cuts the streams of a pass, and joins what the model makes of them.
 
-    The text is on every rank as a whole. A mask of self-attention is too: by then a rank has all tokens of its heads.
+    The text is on every rank as a whole; of several shots, the texts that its tokens read. A mask of self-attention is
+    whole too: by then a rank has all tokens of its heads.
     """
 
     def __init__(self, team: Team) -> None:
@@ -54,14 +57,20 @@ class TokenSplit:
         timesteps = timesteps if timesteps.shape[1] == 1 else own_share(timesteps, 1, team)
         if not timesteps.shape[1]:  # fewer tokens than ranks: no token is left here to have a level
             groups, timesteps = TokenGroups(None, None), modality.timesteps[:, :1]
+        context, reading = modality.context, modality.text_reading
+        if reading is not None:
+            own = share_of(tokens, team.size, team.rank)
+            context, reading = read_texts(context, reading.part(own.start, own.stop), self._kept)
         return replace(
             modality,
             latent=own_share(modality.latent, 1, team),
             timesteps=timesteps,
             positions=kept(modality.positions, 2),
+            context=context,
             context_mask=kept(text_mask, text_mask.ndim - 2) if per_query else text_mask,
             keyframes_mask=kept(modality.keyframes_mask, 1),
             timestep_groups=groups,
+            text_reading=reading,
         )
 
     def _groups(self, groups: TokenGroups | None) -> TokenGroups | None:

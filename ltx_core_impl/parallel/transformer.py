@@ -10,7 +10,7 @@ from ..guidance.perturbations import BatchedPerturbationConfig
 from ..model.transformer import LTXModel, Modality, X0Model
 from ..model.transformer.forks import Fork
 from .ranks import Ranks
-from .rows import RowSplit, join_rows, plan_rows, refuse_shots
+from .rows import RowSplit, join_rows, plan_rows
 from .tokens import split_tokens
 
 SPLITS = ("auto", "passes", "tokens")
@@ -67,13 +67,7 @@ class ParallelTransformer:
         perturbations: BatchedPerturbationConfig | None = None,
         forks: Sequence[Fork] = (),
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Denoised latents; arguments, shapes and errors of :meth:`LTXModel.forward`.
-
-        Raises:
-            ValueError: also where tokens read different texts (``text_reading``).
-        """
-        refuse_shots(video)
-        refuse_shots(audio)
+        """Denoised latents; arguments, shapes and errors of :meth:`LTXModel.forward`."""
         stream = audio if video is None else video
         batch = 1 if stream is None else stream.latent.shape[0]  # the model refuses a pass without streams
         ways = self.ways(batch + len(forks))

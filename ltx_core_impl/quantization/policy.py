@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ..loader.module_ops import ModuleOps
-from ..loader.sd_ops import KeyValueOperationResult, SDOps
+from ..operations import KeyValueOperationResult, ModuleOps, SDOps
 from .calibration import read_input_scales
 from .formats import FP8_DTYPES
 from .fp8 import cast_to_fp8

@@ -29,7 +29,6 @@ from ..wires.checks import (
     optional_handle,
     require,
     require_handle,
-    require_single_context,
 )
 from ..wires.finite import require_finite
 from ..wires.geometry import AudioGeometry, audio_geometry
@@ -224,8 +223,6 @@ def _fitting_guider(value: Any, model: ModelHandle) -> Guider:
     for name, context in (("positive", guider.positive), ("negative", guider.negative)):
         if context is not None:
             check_context_fits(context, model, f"The {name} prompt")
-            if model.parallel is not None:
-                require_single_context(context, name, "'LTX-2 Parallel Model' does not share out the frames of shots.")
     return guider
 
 

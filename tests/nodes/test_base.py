@@ -169,9 +169,12 @@ def contexts(run: Run, projection: Any) -> tuple[Any, Any]:
     return tuple(run("LTX2TextEncode", text_encoder=encoder, prompt=prompt)[0] for prompt in PROMPTS)
 
 
-def sampled(run: Run, loaded: Any, version: str, batch: int = 1, seed: int = SEED, **inputs: Any) -> tuple[Any, ...]:
+def sampled(
+    run: Run, loaded: Any, version: str, batch: int = 1, seed: int = SEED, context: Any = None, **inputs: Any
+) -> tuple[Any, ...]:
     model, _, _, _, projection = loaded(version)
     positive, negative = contexts(run, projection)
+    positive = positive if context is None else context
     video, audio, _ = run(
         "LTX2EmptyLatents", width=WIDTH, height=HEIGHT, length=FRAMES, frame_rate=FPS, batch_size=batch
     )

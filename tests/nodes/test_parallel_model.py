@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.conftest import assert_close
-from tests.nodes.test_base import SEED, loaded, sampled
+from tests.nodes.test_base import FPS, SEED, loaded, sampled
 
 pytestmark = pytest.mark.timeout(300)
 Run = Callable[..., tuple[Any, ...]]
@@ -75,6 +75,20 @@ def test_the_same_latents_and_the_same_progress(run: Run, loaded: Any, parallel:
         assert_close(one["samples"], wanted["samples"])
     assert [done for done in steps if done[1] in (3, None)][-3:] == alone[-3:]
     assert len(_workers(pack, parallel)) == 2
+
+
+def test_shots_give_the_same_latents(run: Run, loaded: Any, parallel: Any) -> None:
+    [encoder] = run("LTX2TextEncoderLoader", text_encoder="gemma-3-tiny", text_projection=loaded("2.3")[4])
+    prompt = "0-0.3s: a red circle\n0.3s-: a dog barks"
+    [context] = run("LTX2TimedPrompt", text_encoder=encoder, prompt=prompt, frame_rate=FPS, border=0.2)
+    assert len(context.shots.cuts) == 1
+    expected = sampled(run, loaded, "2.3", context=context)
+    plain = sampled(run, loaded, "2.3")
+    for one, wanted, other in zip(
+        sampled(run, with_model(parallel, loaded), "2.3", context=context)[:2], expected[:2], plain[:2], strict=True
+    ):
+        assert_close(one["samples"], wanted["samples"])
+        assert not torch.allclose(wanted["samples"], other["samples"], atol=1e-3)
 
 
 def test_a_cancel_ends_the_run_and_keeps_the_workers(

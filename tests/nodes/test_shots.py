@@ -164,11 +164,3 @@ def test_who_cannot_take_shots_says_so(run: Run, models: SimpleNamespace) -> Non
     shots = timed(run, models, "0-1s: a red circle\n1-2s: a dog")
     with pytest.raises(ValueError, match="context holds 2 shots of 'LTX-2 Timed Prompt'; a file keeps one prompt"):
         run("LTX2SaveContext", context=shots, filename_prefix="contexts/none")
-
-
-def test_several_cards_refuse_shots(run: Run, nodes: dict[str, Any], models: SimpleNamespace) -> None:
-    """Before any worker starts."""
-    parallel = nodes["LTX2ParallelModel"].execute(models.model, 2, "auto", False).args[0]
-    context = timed(run, models, "0-1s: a dog\n1-2s: a cat")
-    with pytest.raises(Exception, match=r"positive holds 2 shots.*'LTX-2 Parallel Model'"):
-        sampled(run, SimpleNamespace(model=parallel, encoder=models.encoder), context)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tools import host_python
 from tools import provision as provisioning
 from tools.farm.environment import FARM_REQUIREMENTS
-from tools.provision import DEV_REQUIREMENTS, REPO, Host, ProvisionError, demo_inputs, provision, tiny_models
+from tools.host_python import DEV_REQUIREMENTS
+from tools.provision import REPO, Host, ProvisionError, demo_inputs, provision, tiny_models
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +34,7 @@ def make_comfyui(folder: Path) -> Path:
 def test_comfyui_path_wins_and_gets_pack_and_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     comfyui = make_comfyui(tmp_path / "mine")
     monkeypatch.setenv("COMFYUI_PATH", str(comfyui))
-    monkeypatch.setattr(provisioning, "_can_import", lambda python, modules: True)
+    monkeypatch.setattr(provisioning, "can_import", lambda python, modules: True)
     host = provision()
     assert (host.comfyui, host.owned) == (comfyui, False)
     assert "9.9.9" in str(host)
@@ -62,7 +64,7 @@ def test_a_named_python_runs_a_comfyui_that_has_none_of_its_own(
     python.touch()
     monkeypatch.setenv("COMFYUI_PATH", str(comfyui))
     monkeypatch.setenv("COMFYUI_PYTHON", str(python))
-    monkeypatch.setattr(provisioning, "_can_import", lambda path, modules: path == python)
+    monkeypatch.setattr(provisioning, "can_import", lambda path, modules: path == python)
     assert provision().python == python
 
 
@@ -91,11 +93,11 @@ def test_a_stale_link_is_renewed(tmp_path: Path) -> None:
 
 
 def test_a_foreign_python_without_pytest_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(provisioning, "_can_import", lambda python, modules: modules[0] not in DEV_REQUIREMENTS)
-    monkeypatch.setattr(provisioning, "install_packages", lambda *arguments: pytest.fail("installed something"))
+    monkeypatch.setattr(host_python, "can_import", lambda python, modules: modules[0] not in DEV_REQUIREMENTS)
+    monkeypatch.setattr(host_python, "install_packages", lambda *arguments: pytest.fail("installed something"))
     host = Host(make_comfyui(tmp_path / "mine"), tmp_path / "python", owned=False)
     with pytest.raises(ProvisionError, match="installs nothing into a Python it did not make"):
-        provisioning._install_dev(host)
+        host_python.install_dev(host.python)
 
 
 def test_every_tiny_model_exists() -> None:
@@ -135,4 +137,4 @@ def test_host_python_is_current_only_for_this_interpreter(tmp_path: Path) -> Non
 
 
 def test_every_dev_requirement_is_found_by_the_name_of_its_module() -> None:
-    assert provisioning._can_import(Path(sys.executable), [provisioning._module_of(name) for name in DEV_REQUIREMENTS])
+    assert host_python.can_import(Path(sys.executable), [host_python._module_of(name) for name in DEV_REQUIREMENTS])

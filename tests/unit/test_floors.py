@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,16 @@ def test_the_package_knows_neither_nodes_nor_comfyui() -> None:
     for path in _files("ltx_core_impl"):
         tops = {parts[0] for parts in _imports(path)}
         assert not tops & (COMFY | {"nodes", "tools", "tests"}), path.relative_to(REPO)
+
+
+def test_the_rooms_of_the_package_do_not_import_in_circles() -> None:
+    above: dict[str, set[str]] = {}
+    for path in _files("ltx_core_impl"):
+        room = path.relative_to(REPO).parts[1]
+        used = {parts[1] for parts in _imports(path) if parts[0] == "ltx_core_impl" and len(parts) > 1}
+        above.setdefault(room, set()).update(used - {room})
+    order = list(TopologicalSorter(above).static_order())  # raises CycleError, which names the circle
+    assert order.index("quantization") < order.index("loader")
 
 
 def test_only_the_host_room_talks_to_the_memory_manager_and_folders() -> None:

@@ -15,7 +15,7 @@ from ltx_core_impl.model.transformer import Modality, X0Model
 from ltx_core_impl.parallel.messages import PassReader, PassWriter
 from ltx_core_impl.parallel.workers import WorkerError, WorkerGroup
 from tests.conftest import relative_error
-from tests.parallel_cases import forward_cases, run_cases
+from tests.parallel_cases import SHOTS, forward_cases, run_cases
 from tests.transformer_helpers import load_transformer, transformer_path
 
 pytestmark = pytest.mark.timeout(300)
@@ -42,6 +42,10 @@ def test_a_run_gives_what_one_process_gives(group: WorkerGroup) -> None:
     with group.run_begins():
         found = run_cases("2.3", (True, True), group.run)
     for one, expected in zip(found, run_cases("2.3", (True, True), alone), strict=True):
+        assert relative_error(one, expected) < 1e-5
+    with group.run_begins():
+        found = run_cases("2.3", (True, True), group.run, SHOTS)
+    for one, expected in zip(found, run_cases("2.3", (True, True), alone, SHOTS), strict=True):
         assert relative_error(one, expected) < 1e-5
 
 
@@ -103,6 +107,10 @@ def _same(found: Modality | None, sent: Modality | None) -> bool:
     if found is None or sent is None:
         return found is sent
     pairs = [(getattr(found, field.name), getattr(sent, field.name)) for field in fields(Modality)]
+    if sent.text_reading is not None:
+        for own, runs in zip(found.text_reading.rows, sent.text_reading.rows, strict=True):
+            pairs += [(run.weights, told.weights) for run, told in zip(own, runs, strict=True)]
+            assert [(run.stop, run.texts) for run in own] == [(run.stop, run.texts) for run in runs]
     return all(torch.equal(a, b) for a, b in pairs if isinstance(b, torch.Tensor))
 
 

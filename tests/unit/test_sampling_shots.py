@@ -21,9 +21,9 @@ from ltx_core_impl.guidance.perturbations import (
     PerturbationType,
 )
 from ltx_core_impl.model.transformer import Attention, LTXModel, Modality, X0Model
+from ltx_core_impl.model.transformer.tensor_cache import TensorCache
 from ltx_core_impl.model.transformer.text_reading import TextReading, TextRun
-from ltx_core_impl.parallel.messages import PassWriter
-from ltx_core_impl.parallel.transformer import ParallelTransformer
+from ltx_core_impl.parallel.texts import read_texts
 from ltx_core_impl.sampling.denoisers import GuidedDenoiser, SimpleDenoiser
 from ltx_core_impl.sampling.latent_tiles import AxisTiling, latent_tiles
 from ltx_core_impl.sampling.loops import euler_denoising_loop
@@ -422,13 +422,25 @@ def test_tiles_read_the_texts_of_their_frames() -> None:
     assert 0 < int(((expected > 0) & (expected < 1)).sum()) < 10
 
 
-def test_ranks_refuse_shots() -> None:
-    """Before anything is sent to a worker."""
-    video, audio = golden_modalities("2.3")
-    rows = tuple((TextRun(row.shape[0], (number,)),) for number, row in enumerate(audio.latent))
-    shots = replace(audio, text_reading=TextReading(rows))
-    assert PassWriter().write(video, audio, None, ())[1]
-    with pytest.raises(ValueError, match="several shots, which one rank runs alone"):
-        PassWriter().write(video, shots, None, ())
-    with pytest.raises(ValueError, match="several shots, which one rank runs alone"):
-        ParallelTransformer(None, None)(shots, audio)
+# A rank's part of the tokens
+
+
+def test_a_part_of_the_tokens_has_the_texts_that_it_reads_and_no_others() -> None:
+    shares = torch.tensor([[0.75, 0.5, 0.25], [0.25, 0.5, 0.75]])[..., None]
+    reading = TextReading(((TextRun(3, (0,)), TextRun(6, (0, 1), shares), TextRun(9, (1,))), (TextRun(9, (2,)),)))
+    part, texts = reading.part(5, 8).renumbered()
+    assert texts == (0, 1, 2)
+    assert [(run.stop, run.texts) for run in part.rows[0]] == [(1, (0, 1)), (3, (1,))]
+    assert torch.equal(part.rows[0][0].weights, shares[:, 2:])
+    assert [(run.stop, run.texts) for run in part.rows[1]] == [(3, (2,))]
+    late, texts = reading.part(6, 9).renumbered()
+    assert texts == (1, 2)
+    assert [[(run.stop, run.texts) for run in runs] for runs in late.rows] == [[(3, (0,))], [(3, (1,))]]
+    kept, context = TensorCache(4), torch.randn(3, 2, 5)
+    own, read = read_texts(context, reading.part(6, 9), kept)
+    assert torch.equal(own, context[1:])
+    assert read_texts(context, reading.part(7, 8), kept)[0] is own, "the same object in every step"
+    assert [run.texts for runs in read.rows for run in runs] == [(0,), (1,)]
+    assert read_texts(context, reading.part(0, 9), kept)[0] is context
+    nothing, unread = read_texts(context, reading.part(9, 9), kept)
+    assert nothing.shape == (1, 2, 5) and unread is None

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from tools.provision import CONSTRAINTS, host_folder, install_packages, make_venv
+from tools.host_python import CONSTRAINTS, host_folder, install_packages, make_venv
 
 FARM_REQUIREMENTS = ("ray", "aiohttp")
 FILES = (CONSTRAINTS / "host.txt", CONSTRAINTS / "farm.txt")

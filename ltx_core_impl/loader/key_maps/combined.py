@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..sd_ops import KeyValueOperationResult, SDOps
+from ...operations import KeyValueOperationResult, SDOps
 
 
 def _without_vocoder_prefix(key: str, value: torch.Tensor) -> list[KeyValueOperationResult]:

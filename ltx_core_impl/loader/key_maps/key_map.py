@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..sd_ops import KeyValueOperationResult, SDOps
+from ...operations import KeyValueOperationResult, SDOps
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ and in a cross-fade once more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -40,6 +40,19 @@ class TextReading:
         """The runs of batch rows ``rows``; the texts stay where they are."""
         return TextReading(tuple(self.rows[row] for row in rows))
 
+    def part(self, start: int, stop: int) -> TextReading:
+        """The runs of tokens ``start`` to ``stop`` of every row, which count from 0 then."""
+        return TextReading(tuple(tuple(_part(runs, start, stop)) for runs in self.rows))
+
+    def renumbered(self) -> tuple[TextReading, tuple[int, ...]]:
+        """The same with the texts that are read, numbered without gaps, and which texts those were."""
+        read = sorted({text for runs in self.rows for run in runs for text in run.texts})
+        number = {text: place for place, text in enumerate(read)}
+        rows = (
+            tuple(replace(run, texts=tuple(number[text] for text in run.texts)) for run in runs) for runs in self.rows
+        )
+        return TextReading(tuple(rows)), tuple(read)
+
     def first_readers(self) -> tuple[int, ...]:
         """For each text, the first batch row that reads it.
 
@@ -54,6 +67,16 @@ class TextReading:
         if sorted(readers) != list(range(len(readers))):
             raise ValueError(f"The runs read the texts {sorted(readers)}; they must be numbered without gaps.")
         return tuple(readers[text] for text in range(len(readers)))
+
+
+def _part(runs: Sequence[TextRun], start: int, stop: int) -> Iterator[TextRun]:
+    begun = 0
+    for run in runs:
+        first, last = max(begun, start), min(run.stop, stop)
+        if first < last:
+            weights = None if run.weights is None else run.weights[:, first - begun : last - begun]
+            yield TextRun(last - start, run.texts, weights)
+        begun = run.stop
 
 
 def attend_texts(

@@ -1,9 +1,10 @@
-"""State-dict operations: which tensors of a file are taken and under which names (spec 01 §6.1)."""
+"""Changes on the way from a file to a model: of tensors and their names, and of the model (spec 01 §6.1, §6.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 
@@ -104,3 +105,11 @@ class SDOps:
             if isinstance(rule, SDKeyValueOperation) and rule.key_matcher.matches(key):
                 return [KeyValueOperationResult(*pair) for pair in rule.operation(key, value)]
         return [KeyValueOperationResult(key, value)]
+
+
+class ModuleOps(NamedTuple):
+    """A named change: ``mutator`` returns the changed module where ``matcher`` accepts the model."""
+
+    name: str
+    matcher: Callable[[torch.nn.Module], bool]
+    mutator: Callable[[torch.nn.Module], torch.nn.Module]
