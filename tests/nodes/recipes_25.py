@@ -91,17 +91,20 @@ class Recipes25:
         builder = SingleGPUModelBuilder(LatentUpsamplerConfigurator, GOLDEN_25 / "latent_upscale_models" / name)
         return upsample_video(video, self._encoder, builder.build("cpu", torch.float32))
 
+    @cached_property
+    def _audio_encoder(self) -> torch.nn.Module:
+        path = GOLDEN_25 / "vae" / "ltx-2.5-tiny-audio-vae-bf16.safetensors"
+        return SingleGPUModelBuilder(AudioEncoderConfigurator, path).build("cpu", torch.float32)
+
     def _sound(self, file: str, fps: float) -> Tensor:
         """The sound of a file for the length of the clip."""
         frames = tools(VideoPixelShape(1, FRAMES, *SIZE, fps), LTX_2_5_RULES)[1].target_shape.frames
-        path = GOLDEN_25 / "vae" / "ltx-2.5-tiny-audio-vae-bf16.safetensors"
-        encoder = SingleGPUModelBuilder(AudioEncoderConfigurator, path).build("cpu", torch.float32)
         sound = read_audio(self.inputs / file)
         # A clip's sound is cut to its picture first.
         cut = round(FRAMES / fps * SOUND_RATE) if file.endswith("mp4") else sound.waveform.shape[-1]
         samples = min(-(-frames * SOUND_RATE // 25), cut)
         waveform = sound.waveform.reshape(1, -1, sound.waveform.shape[-1])[..., :samples]
-        return encode_audio(Audio(waveform, sound.sampling_rate), encoder)[:, :, :frames]
+        return encode_audio(Audio(waveform, sound.sampling_rate), self._audio_encoder)[:, :, :frames]
 
     def _image(self, size: tuple[int, int]) -> Tensor:
         return self._encoder(conditioning_image(load_image(self.inputs / "source.png"), *size, crf=CRF))
