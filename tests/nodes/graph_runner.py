@@ -19,8 +19,9 @@ CORE_MODULES = {
     "JoinImageWithAlpha": "nodes_compositing",
 }
 STAND_INS: dict[str, Callable[..., tuple[Any, ...]]] = {
-    # The module of core's own wants a whole server around it.
+    # Core's own want a whole server around them, or have other class names.
     "ImageFromBatch": lambda image, batch_index, length: (image[batch_index : batch_index + length],),
+    "PrimitiveFloat": lambda value: (value,),
 }
 
 

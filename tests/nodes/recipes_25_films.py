@@ -12,13 +12,15 @@ from torch import Tensor
 
 from ltx_core_impl.components.noisers import GaussianNoiser, seeded_generators
 from ltx_core_impl.conditioning import (
+    ConditioningItem,
+    VideoConditionByLatentIndex,
     VideoConditionByReferenceLatent,
     VideoConditionByWindowedReference,
     grow_mask,
 )
 from ltx_core_impl.conditioning.rules import LTX_2_5_RULES
 from ltx_core_impl.light.spaces import to_code
-from ltx_core_impl.media import conditioning_video, fill_masked, read_frames
+from ltx_core_impl.media import conditioning_image, conditioning_video, fill_masked, read_frames
 from ltx_core_impl.media.blending import pyramid_blend, softly_grown
 from ltx_core_impl.media.clips import INPAINT_GREEN
 from ltx_core_impl.model.audio_vae import encode_audio
@@ -141,22 +143,41 @@ class FilmRecipes25(Recipes25):
 
     def tiled_native(self, pictures: Pictures) -> Latents:
         """§6.3: the film composed at half the size, then in tiles; it is the reference of both stages."""
-        film = self._film
-        whole = VideoConditionByReferenceLatent(self._encoder(conditioning_video(film, *SIZE)))
-        first, _ = self._stage(whole, fps=FPS, lora=PLAIN, ancestral=False, audio=False)
-        return self._fused(film, {"initial_latent": self._upscaled(first)}, STAGE_2_DISTILLED_SIGMAS)
+        return self._composed_and_fused(self._film, FPS)
+
+    def tiled_hdr_to_hdr(self, pictures: Pictures) -> Latents:
+        """§6.3: the same with a film in ACEScct code, whose first picture is the first frame of both stages."""
+        return self._composed_and_fused(to_code(light(HDR_FRAMES), "srgb_linear"), HDR_RATE, with_still=True)
 
     def tiled_fusion(self, pictures: Pictures) -> Latents:
         """§6.3: the canvas from noise, in tiles."""
-        return self._fused(self._film, {}, DISTILLED_SIGMAS)
+        return self._fused(self._film, FPS, [], {}, DISTILLED_SIGMAS)
+
+    def hdr_still(self, pictures: Pictures) -> Latents:
+        """§3.1: two stages from a still in ACEScct code, each at its own size."""
+        picture = to_code(light(1), "srgb_linear")[0]
+        first = self._stage(self._still(picture, SIZE))
+        return self._second_stage(first, self._still(picture, TWICE))
+
+    def _still(self, picture: Tensor, size: tuple[int, int]) -> ConditioningItem:
+        return VideoConditionByLatentIndex(self._encoder(conditioning_image(picture, *size, 0)), 1.0, 0)
+
+    def _composed_and_fused(self, film: Tensor, fps: float, with_still: bool = False) -> Latents:
+        small, large = ([self._still(film[0], size)] if with_still else [] for size in (SIZE, TWICE))
+        whole = VideoConditionByReferenceLatent(self._encoder(conditioning_video(film, *SIZE)))
+        first, _ = self._stage(*small, whole, fps=fps, lora=PLAIN, ancestral=False, audio=False)
+        start = {"initial_latent": self._upscaled(first)}
+        return self._fused(film, fps, large, start, STAGE_2_DISTILLED_SIGMAS)
 
     @cached_property
     def _film(self) -> Tensor:
         return torch.cat(list(read_frames(self.inputs / "source.mp4")))[:FRAMES]
 
-    def _fused(self, film: Tensor, start: dict, sigmas: tuple[float, ...]) -> Latents:
+    def _fused(
+        self, film: Tensor, fps: float, items: list[ConditioningItem], start: dict, sigmas: tuple[float, ...]
+    ) -> Latents:
         """A canvas of twice the size in tiles that half overlap, in space and in time."""
-        video_tools, _ = tools(VideoPixelShape(1, FRAMES, *TWICE, FPS), LTX_2_5_RULES)
+        video_tools, _ = tools(VideoPixelShape(1, FRAMES, *TWICE, fps), LTX_2_5_RULES)
         cells = video_tools.target_shape.to_torch_shape()[2:]
         [tiles] = fusion_grids(cells, (WINDOW, TILE, TILE))
         assert len(tiles) == 18, "three by three, in two windows"
@@ -173,7 +194,7 @@ class FilmRecipes25(Recipes25):
             dtype=torch.float32,
             video=StageModality(
                 video_tools,
-                [VideoConditionByWindowedReference(encoded, tuple(starts))],
+                [*items, VideoConditionByWindowedReference(encoded, tuple(starts))],
                 noise_scale=sigmas[0],
                 **start,
             ),

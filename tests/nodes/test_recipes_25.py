@@ -13,7 +13,7 @@ from tests.nodes.graph_runner import GraphRunner
 from tests.nodes.recipes_25 import SHOT_2
 from tests.nodes.recipes_25_films import FilmRecipes25
 from tests.pipeline_helpers import FRAMES, prompt_25, with_inputs, with_sizes, write_inputs
-from tools.graphs import ltx25_control, ltx25_distilled
+from tools.graphs import ltx25, ltx25_control, ltx25_distilled, ltx25_hdr, ltx25_mattes, ltx25_tiled
 from tools.server import Prompt
 
 RECIPES = {
@@ -32,11 +32,23 @@ RECIPES = {
     "ltx-2.5-inpaint": [("fill", "Stage 1"), ("refined_fill", "Stage 2")],
     "ltx-2.5-outpaint": [("outpaint", "Stage 1"), ("refined_outpaint", "Stage 2")],
     "ltx-2.5-hdr-inpaint": [("hdr_inpaint", "Stage 1"), ("refined_hdr_inpaint", "Stage 2")],
+    "ltx-2.5-hdr-image-to-video": [("hdr_still", "Stage 2")],
+    "ltx-2.5-image-to-video": [("full_model", "Sampling")],
+    "ltx-2.5-two-stage-distilled": [("two_stages_from_text", "Stage 2")],
+    "ltx-2.5-tiled-hdr-to-hdr": [("tiled_hdr_to_hdr", "Stage 2")],
     "ltx-2.5-tiled-native": [("tiled_native", "Stage 2")],
     "ltx-2.5-tiled-fusion": [("tiled_fusion", "Sampling")],
 }
-ELSEWHERE = {"ltx-2.5-hdr-inpaint", "ltx-2.5-tiled-native", "ltx-2.5-tiled-fusion"}
-"""Graphs of other modules, whose other graphs are compared in tests/workflows."""
+IN_A_SERVER = {
+    "ltx-2.5-alpha",
+    "ltx-2.5-sdr-to-hdr",
+    "ltx-2.5-text-to-video",
+    "ltx-2.5-tiled-sdr-to-hdr",
+}
+"""Compared in tests/workflows; of the last one stage 1, its stage 2 is that of the other tiled graphs."""
+NODE_BY_NODE = {"ltx-2.5-dfr"}
+"""Compared in test_ltx25.py: keyframes in two stages, and the tiles of the round."""
+MODULES = (ltx25, ltx25_control, ltx25_distilled, ltx25_hdr, ltx25_mattes, ltx25_tiled)
 SIZES = (128, 128, 64, 64, 9, 64, 64)
 """Of a canvas: its own, a tile's with its frames, and the first stage's."""
 TOLERANCE = 1e-4
@@ -70,6 +82,10 @@ def compared_prompt(name: str) -> Prompt:
         prompt = with_inputs(prompt, "LTX2TimedPrompt", prompt=f"0-0.3s: {PROMPT}\n0.3-5s: {SHOT_2}")
     else:
         prompt = with_inputs(prompt, "LTX2TextEncode", prompt=PROMPT)
+    if name == "ltx-2.5-image-to-video":
+        prompt = with_inputs(prompt, "LTX2TextEncode", "Negative prompt", prompt=SHOT_2)
+    if name == "ltx-2.5-two-stage-distilled":
+        prompt = with_inputs(prompt, "LTX2EmptyLatents", length=FRAMES)
     if name == "ltx-2.5-outpaint":
         prompt = with_inputs(prompt, "LTX2InpaintFill", grow=0)
     if name == "ltx-2.5-hdr-inpaint":
@@ -83,8 +99,8 @@ def compared_prompt(name: str) -> Prompt:
 
 
 def test_every_graph_is_compared() -> None:
-    names = {graph.name for module in (ltx25_distilled, ltx25_control) for graph in module.GRAPHS}
-    assert names == RECIPES.keys() - ELSEWHERE
+    names = {graph.name for module in MODULES for graph in module.GRAPHS}
+    assert names == RECIPES.keys() | IN_A_SERVER | NODE_BY_NODE
 
 
 @pytest.mark.parametrize("name", RECIPES)
