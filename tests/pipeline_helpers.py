@@ -112,3 +112,14 @@ def with_inputs(prompt: Prompt, type: str, title: str | None = None, /, **inputs
     ]
     assert touched, f"no {type} {title or ''} in the graph"
     return result
+
+
+def with_sizes(prompt: Prompt, *numbers: int) -> Prompt:
+    """The prompt with numbers in place of the outputs of 'LTX-2 Tiling Sizes', whose canvases are too large here."""
+    [sizes] = [key for key, node in prompt.items() if node["class_type"] == "LTX2TilingSizes"]
+    for node in prompt.values():
+        for name, value in node["inputs"].items():
+            if isinstance(value, list) and value[0] == sizes:
+                node["inputs"][name] = numbers[value[1]]
+    del prompt[sizes]
+    return prompt

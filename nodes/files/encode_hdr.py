@@ -9,8 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...ltx_core_impl import media
-from ...ltx_core_impl.light.spaces import SRGB_LINEAR
-from ...ltx_core_impl.media.resize import CROP, FITS, to_encoder_range
+from ...ltx_core_impl.media.resize import FITS, to_encoder_range
 from ...ltx_core_impl.model import video_vae as ltx_video_vae
 from .. import host
 from ..host import host_files
@@ -19,10 +18,10 @@ from ..vae.vae_tiling import TileSizes, check_tiling, convolution_tiling, tile_p
 from ..wires import sockets
 from ..wires.checks import check_widgets, message_or_true, require_handle
 from ..wires.geometry import check_clip_size, video_geometry
-from ..wires.inputs import MAX_SIDE, frame_rate_input, tiling_inputs
+from ..wires.inputs import tiling_inputs
 from ..wires.versions import latent_version
-from .load_hdr import SPACES, Source, check_file, fingerprint, say_other_tags, source_of
-from .video_file import FASTEST_TOLD, MAX_LENGTH, whole_cells
+from .load_hdr import Source, check_file, fingerprint, hdr_file_input, light_inputs, say_other_tags, source_of
+from .video_file import FASTEST_TOLD, MAX_LENGTH, size_inputs, whole_cells
 
 CATEGORY = "LTX-2/video"
 
@@ -40,29 +39,9 @@ class LTX2EncodeHDR(io.ComfyNode):
             "size, and encodes it chunk by chunk: 'LTX-2 Load HDR' and 'LTX-2 Video VAE Encode' in one, so that a long "
             "clip takes the memory of one tile.",
             inputs=[
-                io.Combo.Input(
-                    "file",
-                    options=host_files.input_hdr_pictures(),
-                    tooltip="EXR file, folder of EXR files (in the order of their numbers), or film in ComfyUI's input "
-                    "folder.",
-                ),
+                hdr_file_input(),
                 sockets.VideoVAE.Input("video_vae", tooltip="From 'LTX-2 VAE in Float32'."),
-                io.Combo.Input(
-                    "color_space",
-                    options=list(SPACES),
-                    default=SRGB_LINEAR,
-                    tooltip="What the EXR files hold. srgb_linear: linear light in Rec.709. acescg: linear light in "
-                    "ACEScg. acescct: log code already. Films say it themselves.",
-                ),
-                frame_rate_input(
-                    "Frames per second: of a sequence (0 = 24), or what a film is brought to by repeating or leaving "
-                    "out frames (0 = its own).",
-                    default=0.0,
-                    least=0.0,
-                ),
-                io.Int.Input(
-                    "first_frame", default=0, min=0, max=MAX_LENGTH, tooltip="Frames to leave out at the start."
-                ),
+                *light_inputs(),
                 io.Int.Input(
                     "length",
                     default=0,
@@ -70,25 +49,7 @@ class LTX2EncodeHDR(io.ComfyNode):
                     max=MAX_LENGTH,
                     tooltip="Frames to take at most; 0 = all. The last few are left out, so that 8k + 1 are left.",
                 ),
-                io.Int.Input(
-                    "width",
-                    default=0,
-                    min=0,
-                    max=MAX_SIDE,
-                    step=32,
-                    tooltip="Width in pixels, a multiple of 32 (64 for two stages); 0 = the file's, see fit.",
-                ),
-                io.Int.Input(
-                    "height", default=0, min=0, max=MAX_SIDE, step=32, tooltip="Height in pixels; 0 = the file's."
-                ),
-                io.Combo.Input(
-                    "fit",
-                    options=list(FITS),
-                    default=CROP,
-                    tooltip="crop: scale to cover the size and cut out the centre; a size of 0 is rounded down to a "
-                    "multiple of 32. pad: keep the whole picture and mirror it into the rest, at the right and the "
-                    "bottom; a size of 0 is rounded up to a multiple of 64.",
-                ),
+                *size_inputs(),
                 *tiling_inputs(512, 64, 64, 24, "encode"),
             ],
             outputs=[

@@ -71,6 +71,35 @@ class Source(NamedTuple):
         return {"waveform": media.fit_waveform(sound.waveform, samples)[None], "sample_rate": sound.sampling_rate}
 
 
+def hdr_file_input() -> io.Combo.Input:
+    """EXR files and films of the input folder."""
+    return io.Combo.Input(
+        "file",
+        options=host_files.input_hdr_pictures(),
+        tooltip="EXR file, folder of EXR files (in the order of their numbers), or film in ComfyUI's input folder.",
+    )
+
+
+def light_inputs() -> list[io.Input]:
+    """How the file is read, and from which frame on."""
+    return [
+        io.Combo.Input(
+            "color_space",
+            options=list(SPACES),
+            default=SRGB_LINEAR,
+            tooltip="What the EXR files hold. srgb_linear: linear light in Rec.709. acescg: linear light in "
+            "ACEScg. acescct: log code already. Films say it themselves.",
+        ),
+        frame_rate_input(
+            "Frames per second: of a sequence (0 = 24), or what a film is brought to by repeating or leaving "
+            "out frames (0 = its own).",
+            default=0.0,
+            least=0.0,
+        ),
+        io.Int.Input("first_frame", default=0, min=0, max=MAX_LENGTH, tooltip="Frames to leave out at the start."),
+    ]
+
+
 class LTX2LoadHDR(io.ComfyNode):
     """An EXR file, a sequence, or a film, as pictures in ACEScct code."""
 
@@ -84,28 +113,8 @@ class LTX2LoadHDR(io.ComfyNode):
             "input folder into ACEScct code, the working signal of LTX-2.5's HDR graphs, without tone mapping. "
             "Resizing comes after the conversion, in full precision.",
             inputs=[
-                io.Combo.Input(
-                    "file",
-                    options=host_files.input_hdr_pictures(),
-                    tooltip="EXR file, folder of EXR files (in the order of their numbers), or film in ComfyUI's input "
-                    "folder.",
-                ),
-                io.Combo.Input(
-                    "color_space",
-                    options=list(SPACES),
-                    default=SRGB_LINEAR,
-                    tooltip="What the EXR files hold. srgb_linear: linear light in Rec.709. acescg: linear light in "
-                    "ACEScg. acescct: log code already. Films say it themselves.",
-                ),
-                frame_rate_input(
-                    "Frames per second: of a sequence (0 = 24), or what a film is brought to by repeating or leaving "
-                    "out frames (0 = its own).",
-                    default=0.0,
-                    least=0.0,
-                ),
-                io.Int.Input(
-                    "first_frame", default=0, min=0, max=MAX_LENGTH, tooltip="Frames to leave out at the start."
-                ),
+                hdr_file_input(),
+                *light_inputs(),
                 io.Int.Input(
                     "length", default=0, min=0, max=MAX_LENGTH, tooltip="Frames to take at most; 0 = all to the end."
                 ),

@@ -55,6 +55,29 @@ class Cut(NamedTuple):
     rate: float
 
 
+def size_inputs(pad_is_for: str = "") -> list[io.Input]:
+    """Width, height and how the picture is brought to them; 0 is the file's own."""
+    return [
+        io.Int.Input(
+            "width",
+            default=0,
+            min=0,
+            max=MAX_SIDE,
+            step=32,
+            tooltip="Width in pixels, a multiple of 32 (64 for two stages); 0 = the file's, see fit.",
+        ),
+        io.Int.Input("height", default=0, min=0, max=MAX_SIDE, step=32, tooltip="Height in pixels; 0 = the file's."),
+        io.Combo.Input(
+            "fit",
+            options=list(FITS),
+            default=CROP,
+            tooltip="crop: scale to cover the size and cut out the centre; a size of 0 is rounded down to a "
+            "multiple of 32. pad: keep the whole picture and mirror it into the rest, at the right and the "
+            f"bottom; a size of 0 is rounded up to a multiple of 64{pad_is_for}.",
+        ),
+    ]
+
+
 class LTX2EncodeVideoFile(io.ComfyNode):
     """A video file to latents."""
 
@@ -92,25 +115,7 @@ class LTX2EncodeVideoFile(io.ComfyNode):
                     default=0.0,
                     least=0.0,
                 ),
-                io.Int.Input(
-                    "width",
-                    default=0,
-                    min=0,
-                    max=MAX_SIDE,
-                    step=32,
-                    tooltip="Width in pixels, a multiple of 32 (64 for two stages); 0 = the file's, see fit.",
-                ),
-                io.Int.Input(
-                    "height", default=0, min=0, max=MAX_SIDE, step=32, tooltip="Height in pixels; 0 = the file's."
-                ),
-                io.Combo.Input(
-                    "fit",
-                    options=list(FITS),
-                    default=CROP,
-                    tooltip="crop: scale to cover the size and cut out the centre; a size of 0 is rounded down to a "
-                    "multiple of 32. pad: keep the whole picture and mirror it into the rest, at the right and the "
-                    "bottom; a size of 0 is rounded up to a multiple of 64 (HDR recipe).",
-                ),
+                *size_inputs(" (HDR recipe)"),
                 *tiling_inputs(512, 64, 64, 24, "encode"),
                 sockets.AudioVAE.Input(
                     "audio_vae", optional=True, tooltip="Connect it to get the file's sound as a latent too."

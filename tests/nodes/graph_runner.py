@@ -15,7 +15,13 @@ CORE_MODULES = {
     "LoadAudio": "nodes_audio",
     "TrimAudioDuration": "nodes_audio",
     "Canny": "nodes_canny",
+    "ImageToMask": "nodes_mask",
     "JoinImageWithAlpha": "nodes_compositing",
+}
+STAND_INS: dict[str, Callable[..., tuple[Any, ...]]] = {
+    # Core's own want a whole server around them, or have other class names.
+    "ImageFromBatch": lambda image, batch_index, length: (image[batch_index : batch_index + length],),
+    "PrimitiveFloat": lambda value: (value,),
 }
 
 
@@ -59,6 +65,8 @@ class GraphRunner:
     def _function(self, type: str) -> Callable[..., tuple[Any, ...]]:
         if type in self._nodes:
             return lambda **inputs: self._nodes[type].execute(**inputs).args
+        if type in STAND_INS:
+            return STAND_INS[type]
         if type in CORE_MODULES:
             node = getattr(importlib.import_module(f"comfy_extras.{CORE_MODULES[type]}"), type)
             if hasattr(node, "execute"):

@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ltx_core_impl.components.multimodal_guider import MultiModalGuider, MultiModalGuiderParams
 from ltx_core_impl.components.noisers import GaussianNoiser, seeded_generators
+from ltx_core_impl.components.schedulers import LTX2Scheduler
 from ltx_core_impl.conditioning import (
     ConditioningItem,
     VideoConditionByKeyframeIndex,
@@ -25,7 +27,7 @@ from ltx_core_impl.model.transformer import LTXModelConfigurator, X0Model
 from ltx_core_impl.model.upsampler import LatentUpsamplerConfigurator, upsample_video
 from ltx_core_impl.model.video_vae import VideoEncoderConfigurator
 from ltx_core_impl.presets import ANCESTRAL_SEED_OFFSET, DISTILLED_SIGMAS, STAGE_2_DISTILLED_SIGMAS
-from ltx_core_impl.sampling.denoisers import SimpleDenoiser
+from ltx_core_impl.sampling.denoisers import Denoiser, GuidedDenoiser, SimpleDenoiser
 from ltx_core_impl.sampling.loops import euler_ancestral_denoising_loop
 from ltx_core_impl.sampling.stage import StageModality, denoise_stage
 from ltx_core_impl.sampling.timed_text import Shots, TimedText
@@ -36,7 +38,7 @@ from tests.sampling_helpers import tools
 from tests.text_helpers import TRANSFORMER_25, load_model
 
 CRF = 18
-SEED, FILL_SEED = 42, 43
+SEED, FILL_SEED, FULL_SEED = 42, 43, 10
 SIZE, TWICE, HALF = (HEIGHT, WIDTH), (2 * HEIGHT, 2 * WIDTH), (HEIGHT // 2, WIDTH // 2)
 PLAIN, HALVING = "ltx-2.5-tiny-distilled-lora-bf16", "ltx-2.5-tiny-ic-lora-pixel-spatial-upscaler-x2-1.0"
 """LoRAs: one without wishes, one that wants references of half the size."""
@@ -59,6 +61,21 @@ class Recipes25:
     @cached_property
     def _contexts(self) -> tuple:
         return tuple(load_model("2.5").encode([self.prompt, SHOT_2]))
+
+    def _guided(self) -> GuidedDenoiser:
+        """The full model's guidance, with the block of the tiny model; the second prompt is the negative one."""
+        first, second = self._contexts
+        common = {"stg_scale": 1.0, "stg_blocks": (2,), "rescale_scale": 0.7, "modality_scale": 3.0}
+
+        def guider(cfg: float, negative: Tensor) -> MultiModalGuider:
+            return MultiModalGuider(MultiModalGuiderParams(cfg_scale=cfg, **common), negative_context=negative)
+
+        return GuidedDenoiser(
+            video_context=first.video_encoding,
+            audio_context=first.audio_encoding,
+            video_guider=guider(3.0, second.video_encoding),
+            audio_guider=guider(7.0, second.audio_encoding),
+        )
 
     def _denoiser(self, shots: Shots | None) -> SimpleDenoiser:
         """The prompt; with shots, the prompt in the first and another one in the second."""
@@ -91,17 +108,20 @@ class Recipes25:
         builder = SingleGPUModelBuilder(LatentUpsamplerConfigurator, GOLDEN_25 / "latent_upscale_models" / name)
         return upsample_video(video, self._encoder, builder.build("cpu", torch.float32))
 
+    @cached_property
+    def _audio_encoder(self) -> torch.nn.Module:
+        path = GOLDEN_25 / "vae" / "ltx-2.5-tiny-audio-vae-bf16.safetensors"
+        return SingleGPUModelBuilder(AudioEncoderConfigurator, path).build("cpu", torch.float32)
+
     def _sound(self, file: str, fps: float) -> Tensor:
         """The sound of a file for the length of the clip."""
         frames = tools(VideoPixelShape(1, FRAMES, *SIZE, fps), LTX_2_5_RULES)[1].target_shape.frames
-        path = GOLDEN_25 / "vae" / "ltx-2.5-tiny-audio-vae-bf16.safetensors"
-        encoder = SingleGPUModelBuilder(AudioEncoderConfigurator, path).build("cpu", torch.float32)
         sound = read_audio(self.inputs / file)
         # A clip's sound is cut to its picture first.
         cut = round(FRAMES / fps * SOUND_RATE) if file.endswith("mp4") else sound.waveform.shape[-1]
         samples = min(-(-frames * SOUND_RATE // 25), cut)
         waveform = sound.waveform.reshape(1, -1, sound.waveform.shape[-1])[..., :samples]
-        return encode_audio(Audio(waveform, sound.sampling_rate), encoder)[:, :, :frames]
+        return encode_audio(Audio(waveform, sound.sampling_rate), self._audio_encoder)[:, :, :frames]
 
     def _image(self, size: tuple[int, int]) -> Tensor:
         return self._encoder(conditioning_image(load_image(self.inputs / "source.png"), *size, crf=CRF))
@@ -127,14 +147,15 @@ class Recipes25:
         audio: Tensor | bool | None = None,
         frozen: bool = False,
         shots: Shots | None = None,
+        denoiser: Denoiser | None = None,
     ) -> Latents:
         """One stage; False leaves a modality out, None starts it from noise."""
         video_tools, audio_tools = tools(VideoPixelShape(1, FRAMES, *size, fps), LTX_2_5_RULES)
-        start = {"noise_scale": sigmas[0]}
+        start = {"noise_scale": float(sigmas[0])}
         loop = {"loop": partial(euler_ancestral_denoising_loop, noise_seed=[seed + ANCESTRAL_SEED_OFFSET])}
         states = denoise_stage(
             transformer=self._transformer(lora),
-            denoiser=self._denoiser(shots),
+            denoiser=denoiser or self._denoiser(shots),
             sigmas=sigmas,
             noiser=GaussianNoiser(seeded_generators([seed])),
             device="cpu",
@@ -145,11 +166,23 @@ class Recipes25:
         )
         return tuple(None if state is None else state.latent for state in states)
 
-    def _second_stage(self, first: Latents, *items: ConditioningItem, frozen: bool = False) -> Latents:
-        larger = {"size": TWICE, "video": self._upscaled(first[0]), "audio": first[1], "frozen": frozen}
+    def _second_stage(
+        self, first: Latents, *items: ConditioningItem, frozen: bool = False, seed: int = SEED
+    ) -> Latents:
+        larger = {"size": TWICE, "video": self._upscaled(first[0]), "audio": first[1], "frozen": frozen, "seed": seed}
         return self._stage(*items, **larger, sigmas=STAGE_2_DISTILLED_SIGMAS, ancestral=False)
 
     # Graphs
+
+    def full_model(self, pictures: Pictures) -> Latents:
+        """The full model in two steps from a first frame, guided (spec 07 §3.1)."""
+        sigmas = LTX2Scheduler().execute(2)
+        first = self._first(SIZE, 1.0)
+        return self._stage(first, sigmas=sigmas, ancestral=False, seed=FULL_SEED, denoiser=self._guided())
+
+    def two_stages_from_text(self, pictures: Pictures) -> Latents:
+        """The distilled model without a picture (spec 07 §3.4)."""
+        return self._second_stage(self._stage(seed=FULL_SEED), seed=FULL_SEED + 1)
 
     def single_stage(self, pictures: Pictures) -> Latents:
         """§4.2 in one stage: the first frame with strength 0.7."""

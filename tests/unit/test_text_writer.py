@@ -23,6 +23,7 @@ from ltx_core_impl.text_encoders.gemma import (
     open_writer,
     writer,
 )
+from ltx_core_impl.text_encoders.gemma.files import open_tensors
 from ltx_core_impl.text_encoders.gemma.generation import generate
 from ltx_core_impl.text_encoders.gemma.linear import Int8Linear
 from ltx_core_impl.text_encoders.gemma.system_prompts import GEMMA4_TEXT_TO_VIDEO
@@ -222,6 +223,41 @@ def test_what_is_refused_by_name(empty: Path, monkeypatch: pytest.MonkeyPatch) -
     (empty.parent / "config.json").unlink()
     with pytest.raises(TextEncoderFileError, match=r"config\.json is missing.*google/gemma-4-E2B-it"):
         open_writer(empty)
+
+
+def test_a_template_that_is_no_text_is_refused(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "installed_transformers", lambda: "5.8.0")
+    (empty.parent / "chat_template.jinja").write_bytes(b"{{ bos_token }}\xff")
+    with pytest.raises(TextEncoderFileError, match=r"byte 15 is no UTF-8.*Copy chat_template\.jinja from"):
+        open_writer(empty)
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{% for message in messages %}", "TemplateSyntaxError"),
+        ("{{ raise_exception('System role not supported') }}", "System role not supported"),
+        ("{{ messages[0].content.tools[0] }}", "UndefinedError"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError"),
+    ],
+)
+def test_a_broken_template_is_refused(empty: Path, monkeypatch: pytest.MonkeyPatch, template: str, said: str) -> None:
+    """The network is never asked, so that any version of transformers will do."""
+    files = writer.WriterFiles(open_tensors(empty), {}, template, ())
+    made = writer.PromptWriter(writer._Network(_Anything()), files)
+    with pytest.raises(TextEncoderFileError, match=rf"its chat template is no Jinja.*{said}.*Copy chat_template"):
+        made.request("a red circle", "expand this")
+    # At the queue, where everything else about the file has been found good before.
+    monkeypatch.setattr(writer, "open_writer", lambda path: files)
+    monkeypatch.setattr(writer, "_new_network", lambda files: torch.nn.Module())
+    with pytest.raises(TextEncoderFileError, match=said):
+        writer.judge_writer(empty)
+
+
+class _Anything(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = torch.nn.Linear(1, 1)
 
 
 def test_two_weight_files_in_a_folder_are_not_guessed(tmp_path: Path) -> None:

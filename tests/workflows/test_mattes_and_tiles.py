@@ -19,13 +19,13 @@ from ltx_core_impl.sampling.loops import euler_ancestral_denoising_loop, euler_d
 from ltx_core_impl.sampling.stage import StageModality
 from ltx_core_impl.types import VideoPixelShape
 from tests.conftest import assert_close
-from tests.pipeline_helpers import FPS, HEIGHT, WIDTH, write_inputs
+from tests.pipeline_helpers import FPS, HEIGHT, WIDTH, with_sizes, write_inputs
 from tests.sampling_helpers import tools
 from tests.text_helpers import TRANSFORMER_25, load_model
 from tests.workflows.test_hdr_graphs import LORA, encoder, library_stage, run
 from tests.workflows.test_ltx25 import decode, files, prompt_of
 from tools.graphs import ltx25_mattes
-from tools.server import Prompt, Server
+from tools.server import Server
 
 FRAMES = 17
 
@@ -33,17 +33,6 @@ FRAMES = 17
 @pytest.fixture(scope="module", autouse=True)
 def inputs(server: Server) -> None:
     write_inputs(server.output.parent / "input")
-
-
-def with_sizes(prompt: Prompt, *numbers: int) -> Prompt:
-    """The prompt with numbers in place of the outputs of 'LTX-2 Tiling Sizes', whose canvases are too large here."""
-    [sizes] = [key for key, node in prompt.items() if node["class_type"] == "LTX2TilingSizes"]
-    for node in prompt.values():
-        for name, value in node["inputs"].items():
-            if isinstance(value, list) and value[0] == sizes:
-                node["inputs"][name] = numbers[value[1]]
-    del prompt[sizes]
-    return prompt
 
 
 def test_every_graph_is_tested() -> None:

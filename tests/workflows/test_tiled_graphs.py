@@ -18,13 +18,12 @@ from ltx_core_impl.sampling.stage import StageModality
 from ltx_core_impl.types import VideoPixelShape
 from tests.conftest import assert_close
 from tests.hdr_inputs import light, write_hdr_inputs
-from tests.pipeline_helpers import FPS, write_inputs
+from tests.pipeline_helpers import FPS, with_sizes, write_inputs
 from tests.sampling_helpers import tools
 from tests.text_helpers import TRANSFORMER_25
 from tests.workflows.shared_server import SCENE
 from tests.workflows.test_hdr_graphs import LORA, check_decoded, check_files, encoder, library_stage, run
 from tests.workflows.test_ltx25 import files, prompt_of
-from tests.workflows.test_mattes_and_tiles import with_sizes
 from tools.graphs import ltx25_tiled
 from tools.server import Prompt, Server
 

@@ -94,6 +94,7 @@ class PromptWriter(nn.Module):
         super().__init__()
         self.language_model = network.language_model
         self.tokenizer = LTXVGemmaTokenizer(files.stored.tokenizer())
+        self.path = files.stored.path
         self.template = files.template
         self.stop_ids = {self.tokenizer.eos_id, *files.stop_tokens}
         self._writer = (network.writer,)  # holds the module above: in a tuple, so that it is not registered twice
@@ -106,20 +107,12 @@ class PromptWriter(nn.Module):
         return writer.eval()
 
     def request(self, prompt: str, system_prompt: str) -> dict[str, Tensor]:
-        """What :func:`generate` is asked: ``ids`` ``(T,)`` of the conversation in the model's own chat template."""
-        from transformers import PreTrainedTokenizerFast
+        """What :func:`generate` is asked: ``ids`` ``(T,)`` of the conversation in the model's own chat template.
 
-        chat = PreTrainedTokenizerFast(
-            tokenizer_object=_bare_tokenizer(),
-            bos_token="<bos>",  # noqa: S106
-            eos_token="<eos>",  # noqa: S106
-            chat_template=self.template,
-        )
-        messages = [
-            {"role": "system", "content": system_prompt},
-            {"role": "user", "content": f"user prompt: {prompt}"},
-        ]
-        text = chat.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        Raises:
+            TextEncoderFileError: the template is broken, or refuses such a conversation.
+        """
+        text = _conversation(self.path, self.template, prompt, system_prompt)
         ids = self.tokenizer.encode_whole(text)
         bos = self.tokenizer.bos_id
         ids = ids[1:] if ids[:2] == [bos, bos] else ids  # the template writes one as well
@@ -150,7 +143,7 @@ def load_writer(
 
 
 def judge_writer(path: str | Path) -> WriterFiles:
-    """Open a writer and check config, names and shapes without reading a weight.
+    """Open a writer and check config, names, shapes and chat template without reading a weight.
 
     Raises:
         CheckpointError: as :func:`open_writer` and :func:`load_writer`.
@@ -158,6 +151,7 @@ def judge_writer(path: str | Path) -> WriterFiles:
     files = open_writer(path)
     check_complete(files.stored.path, _new_network(files).state_dict(), files.stored.tensors)
     files.stored.tokenizer()
+    _conversation(files.stored.path, files.template, "a prompt", "what to do with it")
     return files
 
 
@@ -192,6 +186,29 @@ def _new_network(files: WriterFiles) -> _Network:
     return network
 
 
+def _conversation(path: Path, template: str, prompt: str, system_prompt: str) -> str:
+    """What a chat template makes of a request. Raises TextEncoderFileError for one that is broken or refuses it."""
+    from transformers import PreTrainedTokenizerFast
+
+    chat = PreTrainedTokenizerFast(
+        tokenizer_object=_bare_tokenizer(),
+        bos_token="<bos>",  # noqa: S106
+        eos_token="<eos>",  # noqa: S106
+        chat_template=template,
+    )
+    messages = [
+        {"role": "system", "content": system_prompt},
+        {"role": "user", "content": f"user prompt: {prompt}"},
+    ]
+    try:
+        return chat.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # whatever Jinja makes of a template that is none, or of what it asks for
+        raise TextEncoderFileError(
+            f"{path}: its chat template is no Jinja text that can lay out a system prompt and a user's "
+            f"({type(error).__name__}: {error}). Copy {_TEMPLATE} from {_SOURCE} again, into the folder of this file."
+        ) from error
+
+
 def _bare_tokenizer() -> Any:
     """A tokenizer without words: the chat template only needs the names of the special tokens."""
     from tokenizers import Tokenizer
@@ -203,7 +220,7 @@ def _bare_tokenizer() -> Any:
 def _template(stored: GemmaTensors, folder: Path) -> str:
     beside = folder / _TEMPLATE
     if beside.is_file():
-        return beside.read_text("utf-8")
+        return _text_of(beside)
     within = stored.metadata.get("chat_template")
     config = _side_object(stored, folder, "tokenizer_config.json") or {}
     template = within or config.get("chat_template")
@@ -213,6 +230,21 @@ def _template(stored: GemmaTensors, folder: Path) -> str:
             "into the folder of this file."
         )
     return template
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise TextEncoderFileError(
+            f"{path} is no text: byte {error.start} is no UTF-8. A chat template is needed there, which is UTF-8. Copy "
+            f"{_TEMPLATE} from {_SOURCE} again."
+        ) from error
+    except OSError as error:
+        raise TextEncoderFileError(
+            f"{path} cannot be read ({error}). Make it readable for the user that runs ComfyUI, or copy {_TEMPLATE} "
+            f"from {_SOURCE} again."
+        ) from error
 
 
 def _side_object(stored: GemmaTensors, folder: Path, name: str, key: str | None = None) -> dict | None:
