@@ -162,7 +162,9 @@ class PassRunner:
         def fixed(field: str, tensor: Tensor | None) -> Tensor | None:
             if tensor is None:
                 return None
-            return self._cached((name, field, samples), (tensor,), lambda: counted(_take_rows(tensor, samples)))
+            # Counted before it is spread over the rows: a copy would write each of them out.
+            base = self._cached((name, field), (tensor,), lambda: counted(tensor))
+            return self._cached((name, field, samples), (tensor,), lambda: counted(_take_rows(base, samples)))
 
         mask = fixed("denoise_mask", state.denoise_mask)
         context, reading = self._texts(name, rows, contexts, state.positions)
@@ -175,7 +177,7 @@ class PassRunner:
             enabled=stream.enabled,
             attention_mask=fixed("attention_mask", state.attention_mask),
             keyframes_mask=fixed("keyframes_mask", state.keyframes_mask),
-            timestep_groups=self._cached((name, "groups", samples), (mask,), lambda: TokenGroups.of(mask.flatten(1))),
+            timestep_groups=self._groups(name, state.denoise_mask, mask, samples),
             text_reading=reading,
         )
 
@@ -194,6 +196,19 @@ class PassRunner:
             samples = (0,) * len(contexts)
         context = self._cached((name, "context", rows), sources, lambda: counted(_context_rows(contexts, samples)))
         return context, reading
+
+    def _groups(self, name: str, given: Tensor, mask: Tensor, samples: tuple[int, ...]) -> TokenGroups:
+        """Which tokens of the rows share a level. Of a single sample it is found once, however many rows it has."""
+        if given.shape[0] > 1:
+            return self._cached((name, "groups", samples), (mask,), lambda: TokenGroups.of(mask.flatten(1)))
+        one = self._cached((name, "groups"), (given,), lambda: TokenGroups.of(given.flatten(1)))
+        if one.index is None:
+            return one
+        return self._cached(
+            (name, "groups", samples),
+            (one,),
+            lambda: TokenGroups(one.first, one.index.expand(len(samples), -1).contiguous()),
+        )
 
     def _positions(self, name: str, positions: Tensor, samples: tuple[int, ...]) -> Tensor:
         """``(rows or 1, axes, N, 2)``: one row, the same object in all calls, where all samples have the same."""

@@ -9,6 +9,7 @@ import torch
 
 from ltx_core_impl.components.multimodal_guider import MultiModalGuider, MultiModalGuiderParams
 from ltx_core_impl.model.transformer import X0Model
+from ltx_core_impl.model.transformer.rope import forget_constants
 from ltx_core_impl.sampling.denoisers import GuidedDenoiser, SimpleDenoiser
 from ltx_core_impl.sampling.loops import (
     euler_ancestral_denoising_loop,
@@ -93,6 +94,7 @@ def test_no_step_after_the_first_reads_from_the_device(case: str, inference: boo
 
 
 def test_the_first_step_reads_each_mask_and_each_set_of_positions_once() -> None:
+    forget_constants()
     model = X0Model(load_transformer("2.3"))
     with torch.no_grad():
         video, audio = states(4, False, False)
@@ -100,8 +102,11 @@ def test_the_first_step_reads_each_mask_and_each_set_of_positions_once() -> None
         tensors = [value for state in (video, audio) for value in vars(state).values() if torch.is_tensor(value)]
         with DeviceReads([*tensors, *contexts, *model.parameters()]) as mode:
             euler_denoising_loop(SIGMAS, video, audio, model, chosen)
+    copied = mode.reads["tensor to the device"] + mode.reads["copy to the device"]
     # Per stream: are all levels equal, which are there; are the rows of positions equal (own and cross table).
-    assert 0 < mode.reads.total() <= 8, mode.reads
+    assert 0 < mode.reads.total() - copied <= 8, mode.reads
+    # Grid and scale of four tables, which stay there for all later runs.
+    assert 0 < copied <= 8, mode.reads
 
 
 @pytest.mark.parametrize(
@@ -113,6 +118,11 @@ def test_the_first_step_reads_each_mask_and_each_set_of_positions_once() -> None
         lambda x: x[x > 0],
         lambda x: x[[0, 2]],
         lambda x: torch.unique(x),
+        lambda x: x.cpu(),
+        lambda x: x.to("cpu", torch.float64),
+        lambda x: x.tolist(),
+        lambda x: x * torch.ones(2).to(x.device),
+        lambda x: x * torch.tensor([1.0, 2.0], device=x.device),
     ],
 )
 def test_the_counter_sees_every_kind_of_read(read: Callable[[torch.Tensor], object]) -> None:
@@ -120,6 +130,20 @@ def test_the_counter_sees_every_kind_of_read(read: Callable[[torch.Tensor], obje
     with DeviceReads([x]) as mode:
         read(x)
     assert mode.reads.total() > 0
-    with DeviceReads([]) as mode:
-        read(x)
-    assert mode.reads.total() == 0
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        lambda x: x.to(torch.float64),
+        lambda x: x.to(x.device),
+        lambda x: x * torch.ones(2, device=x.device),
+        lambda x: x[1:] + 1,
+        lambda x: torch.ones(3).cpu().tolist(),
+    ],
+)
+def test_the_counter_sees_no_read_where_none_is(harmless: Callable[[torch.Tensor], object]) -> None:
+    x = torch.arange(6.0).reshape(3, 2)
+    with DeviceReads([x]) as mode:
+        harmless(x)
+    assert mode.reads.total() == 0, mode.reads

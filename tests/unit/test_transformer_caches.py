@@ -111,3 +111,20 @@ def test_text_that_depends_on_sigma_is_never_kept() -> None:
         model(video, audio)
         out = model(at_sigma(video, 0.5), audio)
     torch.testing.assert_close(out, expected, rtol=0, atol=1e-6)
+
+
+def test_small_results_are_kept_beyond_the_capacity() -> None:
+    cache, sources = TensorCache(2, spare_bytes=100), [torch.ones(1) for _ in range(9)]
+    for _ in range(2):
+        for source in sources[:5]:
+            cache.get(source, "pair", lambda: (torch.ones(3), torch.ones(2)))  # 20 bytes
+    assert len(cache) == 4  # 80 bytes; the fifth would reach 100
+    cache.get(sources[5], "large", lambda: torch.ones(99))
+    assert len(cache) == 2
+
+
+def test_what_is_dropped_is_dropped_before_the_next_is_made() -> None:
+    cache, first, second = TensorCache(1), torch.ones(1), torch.ones(1)
+    cache.get(first, "", lambda: torch.ones(2))
+    cache.get(second, "", lambda: torch.full((2,), float(len(cache))))
+    assert cache.get(second, "", lambda: torch.full((2,), 9.0)).tolist() == [0.0, 0.0]

@@ -6,6 +6,7 @@ modulation vectors are computed once per distinct timestep and spread over the t
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,10 +24,16 @@ SINUSOID_CHANNELS = 256
 
 def timestep_sinusoid(timesteps: torch.Tensor, channels: int = SINUSOID_CHANNELS) -> torch.Tensor:
     """``(N,)`` timesteps to ``(N, channels)`` float32: cosines first, then sines, periods up to 10000·2π."""
-    half = channels // 2
-    exponents = -math.log(10000.0) * torch.arange(half, dtype=torch.float32, device=timesteps.device) / half
-    angles = timesteps.float()[:, None] * exponents.exp()
+    angles = timesteps.float()[:, None] * _frequencies(channels // 2, timesteps.device)
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+@functools.lru_cache(maxsize=16)
+def _frequencies(count: int, device: torch.device) -> torch.Tensor:
+    """``(count,)`` float32, made on the device once: every pass asks for them several times."""
+    with torch.inference_mode(False):
+        exponents = -math.log(10000.0) * torch.arange(count, dtype=torch.float32, device=device) / count
+        return exponents.exp()
 
 
 class TimestepEmbedder(nn.Module):

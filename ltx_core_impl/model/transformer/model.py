@@ -25,6 +25,7 @@ from .stream import StreamInputs, StreamModules, embed_tokens, prepare_stream
 from .tensor_cache import TensorCache
 
 _ROPE_TABLES = 8  # own and cross table of both streams, for two sets of positions
+_SPARE_TABLE_BYTES = 256 * 2**20  # tiles and windows have many sets, of few tokens each
 _TEXTS = 4  # positive and negative text of both streams
 
 
@@ -66,7 +67,9 @@ class LTXModel(nn.Module):
             self.av_ca_a2v_gate_adaln_single = AdaLayerNormSingle(options.video.dim, 1)
             self.av_ca_v2a_gate_adaln_single = AdaLayerNormSingle(options.audio.dim, 1)
         self.transformer_blocks = nn.ModuleList(TransformerBlock(options) for _ in range(options.num_layers))
-        self._rope_cache = TensorCache(_ROPE_TABLES)
+        self._rope_cache = TensorCache(_ROPE_TABLES, _SPARE_TABLE_BYTES)
+        # One for each stream: the square of the tokens is large.
+        self._bias_caches = {VIDEO: TensorCache(1), AUDIO: TensorCache(1)}
         self._text_cache: TensorCache | None = None
         self.token_split: TokenSplit | None = None
 
@@ -111,8 +114,10 @@ class LTXModel(nn.Module):
             block.forward = torch.compile(block.forward, backend=backend, dynamic=dynamic, fullgraph=True)
 
     def clear_caches(self) -> None:
-        """Drops the rotation tables kept between passes."""
+        """Drops the rotation tables and masks kept between passes."""
         self._rope_cache.clear()
+        for cache in self._bias_caches.values():
+            cache.clear()
         if self.token_split is not None:
             self.token_split.clear()
 
@@ -215,6 +220,7 @@ class LTXModel(nn.Module):
             options=self.options,
             rope_cache=self._rope_cache,
             text_cache=self._text_cache,
+            bias_cache=self._bias_caches[prefix],
         )
         return embed_tokens(modules, modality), inputs
 

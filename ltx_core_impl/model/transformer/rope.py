@@ -48,6 +48,25 @@ def frequency_grid(width: int, axes: int, theta: float = 10000.0, float64: bool 
     return (theta**exponents * (math.pi / 2)).float()
 
 
+@lru_cache(maxsize=16)
+def _grid_on(device: torch.device, width: int, axes: int, theta: float, float64: bool) -> torch.Tensor:
+    """The grid on a device: copied there once, since such a copy waits for what the device is doing."""
+    with torch.inference_mode(False):
+        return frequency_grid(width, axes, theta, float64).to(device)
+
+
+@lru_cache(maxsize=16)
+def _scale_on(device: torch.device, max_pos: tuple[float, ...], dtype: torch.dtype) -> torch.Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor(max_pos, dtype=dtype, device=device)
+
+
+def forget_constants() -> None:
+    """Drops what is kept on devices."""
+    _grid_on.cache_clear()
+    _scale_on.cache_clear()
+
+
 def precompute_rope(
     positions: torch.Tensor,
     *,
@@ -85,9 +104,9 @@ def precompute_rope(
         raise ValueError(f"width {width} cannot be split into {heads} heads of an even number of channels.")
     positions = _drop_equal_rows(positions)
     points = (positions[..., 0] + positions[..., 1]) / 2 if positions.ndim == 4 else positions
-    scale = torch.tensor(max_pos, dtype=points.dtype, device=points.device)
+    scale = _scale_on(points.device, tuple(max_pos), points.dtype)
     fractions = points.transpose(1, 2) / scale  # (B, T, P)
-    grid = frequency_grid(width, len(max_pos), theta, float64_grid).to(points.device)
+    grid = _grid_on(points.device, width, len(max_pos), theta, float64_grid)
     angles = ((2 * fractions - 1).unsqueeze(-2) * grid.unsqueeze(-1)).flatten(-2)  # (B, T, K * P), axis fastest
     pad = width // 2 - angles.shape[-1]
     angles = torch.nn.functional.pad(angles, (pad, 0))  # angle 0 in front: those channels do not rotate

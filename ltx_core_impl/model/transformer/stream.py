@@ -118,6 +118,7 @@ def prepare_stream(
     options: TransformerOptions,
     rope_cache: TensorCache,
     text_cache: TensorCache | None,
+    bias_cache: TensorCache,
 ) -> StreamInputs:
     """Everything that steers a stream through the blocks.
 
@@ -129,6 +130,7 @@ def prepare_stream(
         options: the model's options.
         rope_cache: keeps rotation tables between passes.
         text_cache: keeps what only depends on the text between passes, or ``None``.
+        bias_cache: keeps the additive self-attention mask between passes.
     """
     dtype = modality.latent.dtype
     scale = options.timestep_scale
@@ -143,12 +145,18 @@ def prepare_stream(
         context=_project_caption(modules, modality, kept),
         prompt=_prompt_modulation(modules, modality, stream, options),
         text_bias=text_mask_bias(modality.context_mask, dtype),
-        self_bias=self_attention_bias(modality.attention_mask, dtype),
+        self_bias=_self_bias(modality.attention_mask, dtype, bias_cache),
         rope=_own_rope(modality, stream, options, rope_cache),
         cross=None if other is None else _cross_inputs(modules, modality, other, timesteps, options, rope_cache),
         text_cache=kept,
         text_reading=modality.text_reading,
     )
+
+
+def _self_bias(mask: torch.Tensor | None, dtype: torch.dtype, cache: TensorCache) -> torch.Tensor | None:
+    if mask is None:
+        return None
+    return cache.get(mask, dtype, lambda: self_attention_bias(mask, dtype))
 
 
 def _project_caption(modules: StreamModules, modality: Modality, kept: dict | None) -> torch.Tensor:

@@ -22,11 +22,13 @@ class TensorCache:
 
     The source is compared by identity and by its version counter, and is referenced, so that its id cannot be reused.
     Tensors made in inference mode have no counter: a copy of their values is kept and compared instead. The least
-    recently used entry is dropped beyond ``capacity``.
+    recently used entry is dropped beyond ``capacity``, unless the results, tensors or tuples of them, are small: all
+    together may take ``spare_bytes``.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, spare_bytes: int = 0) -> None:
         self.capacity = capacity
+        self.spare_bytes = spare_bytes
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
 
     def get(self, source: torch.Tensor, key: Hashable, compute: Callable[[], Result]) -> Result:
@@ -34,12 +36,20 @@ class TensorCache:
         key = (id(source), key, torch.is_inference_mode_enabled())  # autograd refuses tensors of inference mode
         entry = self._entries.get(key)
         if entry is None or not _unchanged(entry):
+            self._entries.pop(key, None)
+            self._shrink(self.capacity - 1)  # before the new one is made: both may be large
             entry = _Entry(source, source.clone() if source.is_inference() else source._version, compute())
             self._entries[key] = entry
         self._entries.move_to_end(key)
-        while len(self._entries) > self.capacity:
-            self._entries.popitem(last=False)
+        self._shrink(self.capacity)
         return entry.result
+
+    def _shrink(self, count: int) -> None:
+        while len(self._entries) > count and self._bytes() >= self.spare_bytes:
+            self._entries.popitem(last=False)
+
+    def _bytes(self) -> int:
+        return sum(_size(entry.result) for entry in self._entries.values()) if self.spare_bytes else 0
 
     def clear(self) -> None:
         """Drops everything."""
@@ -53,3 +63,9 @@ def _unchanged(entry: _Entry) -> bool:
     if isinstance(entry.stamp, torch.Tensor):
         return torch.equal(entry.stamp, entry.source)
     return entry.stamp == entry.source._version
+
+
+def _size(result: Any) -> int:
+    if isinstance(result, torch.Tensor):
+        return result.nbytes
+    return sum(map(_size, result)) if isinstance(result, tuple) else 0
