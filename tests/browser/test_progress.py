@@ -1,4 +1,4 @@
-"""A run in the real front-ends: the phase stands above its node, and the preview moves between the steps."""
+"""A run in the real front-ends: the phase stands above its node or box, and the preview moves between the steps."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.browser.test_earlier_graphs import ARCHIVE
 from tests.browser.test_graphs import drop
+from tools.provision import REPO
 
 with zipfile.ZipFile(ARCHIVE) as archive:
     # Without boxes: what is looked at lies open.
@@ -21,7 +22,7 @@ with zipfile.ZipFile(ARCHIVE) as archive:
 # What the front-end is told and shows, gathered; events and drawing come when they come, so each test waits for them.
 WATCH = """async () => {
   const { api } = await import("/scripts/api.js");
-  window.seen = { phases: [], previews: [], texts: [], moving: 0, done: false };
+  window.seen = { phases: [], previews: [], moving: 0, done: false };
   window.say = (name, detail) => api.dispatchCustomEvent(name, detail);
   if (window.watched) return;
   window.watched = true;
@@ -29,11 +30,6 @@ WATCH = """async () => {
   api.addEventListener("ltx2.motion", ({ detail }) => { seen.moving = detail.frames.length; });
   api.addEventListener("b_preview_with_metadata", ({ detail }) => seen.previews.push(detail.blob.size));
   api.addEventListener("execution_success", () => { seen.done = true; });
-  const fill = CanvasRenderingContext2D.prototype.fillText;
-  CanvasRenderingContext2D.prototype.fillText = function (text, ...more) {
-    if (/ of \\d/.test(text)) seen.texts.push(text);
-    return fill.call(this, text, ...more);
-  };
 }"""
 QUEUE = """async () => {
   app.graph.nodes.find((node) => node.type === "LTX2LatentNoise").widgets[0].value = Math.floor(Math.random() * 1e9);
@@ -75,9 +71,67 @@ def test_a_run_says_what_it_does(watched: Any) -> None:
     assert seen["previews"], "no step showed its picture"
 
 
+STANDS = """({id}) => {
+  const node = app.canvas.graph.nodes.find((node) => String(node.id) === id);
+  const box = document.querySelector(".ltx2-phase")?.getBoundingClientRect();
+  if (!node || !box?.width) return null;
+  const [left, top] = app.canvas.ds.convertOffsetToCanvas([node.pos[0], node.pos[1] - LiteGraph.NODE_TITLE_HEIGHT]);
+  return Math.abs(box.left - left) < 2 && top - box.bottom >= 0 && top - box.bottom < 8;
+}"""
+
+
 def test_the_phase_stands_above_its_node(sampling: tuple[Any, str]) -> None:
-    page, _ = sampling
-    page.wait_for_function("seen.texts.includes('Sampling: step 3 of 8, 12 s left')", timeout=LIMIT_MS)
+    page, node = sampling
+    page.wait_for_function(STANDS, arg={"id": node}, timeout=LIMIT_MS)
+    assert page.locator(".ltx2-phase").inner_text() == "Sampling: step 3 of 8, 12 s left"
+    page.evaluate("say('executing', null)")
+    page.locator(".ltx2-phase").wait_for(state="detached", timeout=LIMIT_MS)
+
+
+BOXES = json.loads((REPO / "workflows" / "demo-text-to-video.json").read_text("utf-8"))
+ENTER = """(id) => {
+  const box = app.rootGraph.nodes.find((node) => String(node.id) === id);
+  app.canvas.openSubgraph ? app.canvas.openSubgraph(box.subgraph, box) : app.canvas.setGraph(box.subgraph);
+}"""
+SHOWN = (
+    "(id) => (app.nodePreviewImages[id] ?? []).length + document.querySelectorAll(`[data-node-id='${id}'] img`).length"
+)
+
+
+@pytest.mark.parametrize("nodes_2", [False, True], ids=["classic", "nodes-2"])
+def test_a_box_says_what_the_node_in_it_does(either_page: Any, nodes_2: bool) -> None:
+    """On the box in the first view, on the node once the box is open; the preview shows on the box too."""
+    set_rendering = "(value) => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', value)"
+    either_page.evaluate(set_rendering, nodes_2)
+    try:
+        drop(either_page, BOXES)
+        either_page.evaluate(WATCH)
+        [(box, sampler)] = [
+            (str(node["id"]), str(inner["id"]))
+            for node in BOXES["nodes"]
+            for part in BOXES["definitions"]["subgraphs"]
+            for inner in part["nodes"]
+            if part["id"] == node["type"] and inner["type"] == "LTX2Sampler"
+        ]
+        told = {
+            "node": f"{box}:{sampler}",
+            "prompt_id": "a",
+            "phase": "Sampling",
+            "unit": "step",
+            "done": 3,
+            "total": 8,
+        }
+        either_page.evaluate("(told) => say('ltx2.phase', told)", told | {"seconds_left": 12.2})
+        either_page.wait_for_function(STANDS, arg={"id": box}, timeout=LIMIT_MS)
+        assert either_page.locator(".ltx2-phase").inner_text() == "Sampling: step 3 of 8, 12 s left"
+        motion = {"node": told["node"], "prompt_id": "a", "frames": [jpeg(8), jpeg(64)]}
+        either_page.evaluate("(told) => say('ltx2.motion', told)", motion)
+        either_page.wait_for_function(SHOWN, arg=box, timeout=LIMIT_MS)
+        either_page.evaluate(ENTER, box)
+        either_page.wait_for_function(STANDS, arg={"id": sampler}, timeout=LIMIT_MS)
+    finally:
+        either_page.evaluate("() => { say('executing', null); app.canvas.setGraph(app.rootGraph ?? app.graph); }")
+        either_page.evaluate(set_rendering, False)
 
 
 def test_the_preview_moves_until_the_node_ends(sampling: tuple[Any, str]) -> None:

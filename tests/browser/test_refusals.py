@@ -11,6 +11,7 @@ import pytest
 
 from tests.browser.test_earlier_graphs import ARCHIVE
 from tests.browser.test_graphs import drop
+from tools.provision import REPO
 
 with zipfile.ZipFile(ARCHIVE) as archive:
     # Without boxes: what is looked at lies open.
@@ -67,6 +68,42 @@ def test_a_refusal_of_a_run(front_end: Any) -> None:
     assert front_end.evaluate(MARKED) == [["LTX2EmptyLatents", "width"]]
     front_end.get_by_text(sentence).first.wait_for(timeout=60_000)
     assert shown(front_end, sentence) == 1
+
+
+BOXES = json.loads((REPO / "workflows" / "demo-text-to-video.json").read_text("utf-8"))
+SIZE_IN_A_BOX = json.loads((REPO / "workflows" / "demo-long-video.json").read_text("utf-8"))
+FRAMED = "() => app.graph.nodes.filter((node) => node.has_errors).map((node) => node.title)"
+SET_ON_A_BOX = """([title, name, value]) => {
+  const box = app.graph.nodes.find((node) => node.title === title);
+  box.widgets.find((widget) => widget.name === name).value = value;
+}"""
+SET_INSIDE = """([title, type, name, value]) => {
+  const box = app.graph.nodes.find((node) => node.title === title);
+  box.subgraph.nodes.find((node) => node.type === type).widgets.find((one) => one.name === name).value = value;
+}"""
+MARKED_ON_BOXES = (
+    "() => app.graph.nodes.flatMap(n => (n.inputs ?? []).filter(i => i.hasErrors).map(i => [n.title, i.name]))"
+)
+
+
+def test_a_box_is_marked_for_the_node_in_it(front_end: Any) -> None:
+    drop(front_end, BOXES)
+    front_end.evaluate(SET_INSIDE, ["Generate", "LTX2VideoVAEDecode", "tile_size", 33])
+    front_end.evaluate(QUEUE)
+    front_end.wait_for_function(f"({FRAMED})().length > 0", timeout=60_000)
+    assert front_end.evaluate(FRAMED) == ["Generate"]
+    assert front_end.evaluate(MARKED_ON_BOXES) == [], "an input of the box, which does not show the wrong one"
+
+
+def test_the_input_of_a_box_is_marked(front_end: Any) -> None:
+    """A widget that the box shows is fed through its input."""
+    drop(front_end, SIZE_IN_A_BOX)
+    width, _ = WIDTHS[front_end.evaluate("app.extensionManager.setting.get('Comfy.VueNodes.Enabled')")]
+    front_end.evaluate(SET_ON_A_BOX, ["Size and length", "width", width])
+    front_end.evaluate(QUEUE)
+    front_end.wait_for_function(f"({MARKED_ON_BOXES})().length > 0", timeout=60_000)
+    assert front_end.evaluate(MARKED_ON_BOXES) == [["Size and length", "width"]]
+    assert front_end.evaluate(FRAMED) == ["Size and length"]
 
 
 NAMED = """async ([sentence, inputs]) => {

@@ -1,16 +1,31 @@
 /**
  * What a node of this pack is doing, above the node: the phase by its name, how far it is, and the time left. And the
  * live preview as a moving picture: the server sends a few frames of the latent with each step, which are shown in turn
- * through the front-end's own previews.
+ * through the front-end's own previews. A node inside a box shows both on the box, where a person looks.
+ *
+ * The text is an element of its own over the canvas: Nodes 2.0 calls no drawing function of a node.
  */
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
+import { shownNode } from "./levels.js";
 
 const FRAMES_PER_SECOND = 8;
 const TITLE_HEIGHT = 30;
+const STYLE = {
+  position: "absolute",
+  left: 0,
+  top: 0,
+  transformOrigin: "0 0",
+  font: "12px sans-serif",
+  color: "#9fd49f",
+  whiteSpace: "nowrap",
+  pointerEvents: "none",
+};
 
 let phase = null;
+let label = null;
+let frame = null;
 let motion = null;
 let moving = [];
 
@@ -25,14 +40,27 @@ export function timeText(seconds) {
   return whole < 90 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-function draw(node, context) {
-  if (phase === null || String(node.id) !== String(phase.node).split(":").at(-1) || node.flags?.collapsed) return;
-  context.save();
-  context.font = "12px sans-serif";
-  context.fillStyle = "#9fd49f";
-  context.textAlign = "left";
-  context.fillText(phaseText(phase), 2, -TITLE_HEIGHT - 6);
-  context.restore();
+/** The text stands above its node for as long as the phase lasts, wherever the graph is moved. */
+function follow() {
+  const node = phase && shownNode(phase.node);
+  if (node) place(node);
+  else label?.remove();
+  frame = phase && requestAnimationFrame(follow);
+}
+
+function place(node) {
+  const { canvas, ds } = app.canvas;
+  if (!label) {
+    label = document.createElement("div");
+    label.className = "ltx2-phase";
+    Object.assign(label.style, STYLE);
+  }
+  if (!label.isConnected) canvas.parentElement.append(label);
+  const [x, y] = [node.pos[0] + ds.offset[0], node.pos[1] - TITLE_HEIGHT - 4 + ds.offset[1]];
+  const transform = `translate(${x * ds.scale}px, ${y * ds.scale}px) scale(${ds.scale}) translateY(-100%)`;
+  if (label.style.transform !== transform) label.style.transform = transform;
+  const text = phaseText(phase);
+  if (label.textContent !== text) label.textContent = text;
 }
 
 function stopMotion() {
@@ -61,25 +89,15 @@ function play({ detail }) {
 function end() {
   phase = null;
   stopMotion();
-  app.canvas?.setDirty?.(true, true);
 }
 
 app.registerExtension({
   name: "LTX2.Progress",
-  beforeRegisterNodeDef(nodeType, nodeData) {
-    if (!nodeData.name.startsWith("LTX2")) return;
-    const before = nodeType.prototype.onDrawForeground;
-    nodeType.prototype.onDrawForeground = function (context, ...more) {
-      const result = before?.call(this, context, ...more);
-      draw(this, context);
-      return result;
-    };
-  },
   setup() {
     api.addEventListener("ltx2.phase", ({ detail }) => {
       if (phase?.node !== detail.node) stopMotion();
       phase = detail;
-      app.canvas?.setDirty?.(true, false);
+      frame ??= requestAnimationFrame(follow);
     });
     api.addEventListener("ltx2.motion", play);
     for (const name of ["executing", "execution_success", "execution_error", "execution_interrupted"]) {

@@ -4,11 +4,12 @@
  * ComfyUI tells the front-end of a refusal at queue time as an exception, once and with its sentence, but names no
  * input, or that of the next node. The sentence names it; here it is written where the front-end looks for it, so that
  * the input is marked. A refusal in the middle of a run shows in the newer front-ends as "threw an error" alone; a
- * toast says its sentence.
+ * toast says its sentence. Where the node is inside a box, the box is marked too, with its input if it shows that one.
  */
 
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
+import { nodeOf, nodesTo } from "./levels.js";
 
 const OURS = "ltx2.";
 const LOOK_EVERY_MS = 50;
@@ -40,17 +41,6 @@ function indexOfWord(text, word) {
   return -1;
 }
 
-/** The node that an execution id such as "4" or "12:4" (inside a subgraph) stands for. */
-function nodeOf(executionId) {
-  let graph = app.rootGraph ?? app.graph;
-  let node = null;
-  for (const id of String(executionId).split(":")) {
-    node = graph?.getNodeById?.(Number.isNaN(Number(id)) ? id : Number(id));
-    graph = node?.subgraph;
-  }
-  return node;
-}
-
 function inputsOf(node) {
   const widgets = new Map((node.widgets ?? []).map((widget) => [widget.name, widget.value]));
   const names = new Set([...(node.inputs ?? []).map((input) => input.name), ...widgets.keys()]);
@@ -58,18 +48,40 @@ function inputsOf(node) {
 }
 
 const marked = new Set();
+const framed = new Set();
 
-function mark(node, name) {
-  const slot = node.inputs?.find((input) => input.name === name);
-  if (!slot) return;
-  slot.hasErrors = true;
-  marked.add(slot);
-  node.setDirtyCanvas?.(true, true);
+/** Marks an input, and every box around its node: the box's own input where that one feeds it. */
+function mark(executionId, name) {
+  const way = nodesTo(executionId).reverse();
+  let slot = way[0].inputs?.find((input) => input.name === name);
+  for (const [level, node] of way.entries()) {
+    if (slot) {
+      slot.hasErrors = true;
+      marked.add(slot);
+    }
+    if (level > 0 && !node.has_errors) {
+      node.has_errors = true;
+      framed.add(node);
+    }
+    const box = way[level + 1];
+    slot = box && feeding(box, node.graph, slot);
+    node.setDirtyCanvas?.(true, true);
+  }
+}
+
+/** The input of a box that a slot inside takes its value from, if any. */
+function feeding(box, graph, slot) {
+  const id = slot?.link ?? null;
+  if (id === null) return null;
+  const link = graph.getLink?.(id) ?? graph.links?.get?.(id);
+  return link && link.origin_id === graph.inputNode?.id ? box.inputs[link.origin_slot] : null;
 }
 
 function unmark() {
   for (const slot of marked) slot.hasErrors = false;
+  for (const box of framed) box.has_errors = false;
   marked.clear();
+  framed.clear();
 }
 
 /** Names the wrong input in the errors of a refused prompt, in place. */
@@ -83,7 +95,7 @@ function nameInputs(nodeErrors) {
       if (!name) continue;
       error.type = "exception_during_inner_validation";
       error.extra_info.input_name = name;
-      mark(node, name);
+      mark(id, name);
     }
   }
 }
@@ -108,7 +120,7 @@ function sayError({ detail }) {
   const node = nodeOf(detail.node_id);
   const sentence = detail.exception_message.trim();
   const name = node && namedInput(sentence, inputsOf(node));
-  if (name) setTimeout(() => mark(node, name), LOOK_EVERY_MS);
+  if (name) setTimeout(() => mark(detail.node_id, name), LOOK_EVERY_MS);
   if (!hasErrorsTab()) return;
   const summary = node?.title ?? detail.node_type;
   app.extensionManager?.toast?.add?.({ severity: "error", summary, detail: sentence, life: TOAST_MS });
