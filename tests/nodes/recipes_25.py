@@ -213,7 +213,7 @@ class Recipes25:
 
     def union_control(self, pictures: Pictures) -> Latents:
         """§5.4: the picture before the outlines at half the size, the source's sound."""
-        items = (self._first(SIZE, 1.0), self._reference(pictures("Canny"), SIZE, factor=2))
+        items = (self._first(SIZE, 1.0), self._reference(pictures("Edges"), SIZE, factor=2))
         return self._stage(*items, fps=FPS, lora=HALVING, audio=self._sound("source.mp4", FPS), frozen=True)
 
     def video_to_video(self, pictures: Pictures) -> Latents:

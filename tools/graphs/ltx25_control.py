@@ -22,7 +22,7 @@ def union_control() -> Graph:
     advice = (
         "- **Video**: any size and length; it is cut to multiples of 64 pixels and 8k + 1 frames.\n"
         "- **Depth, pose**: the LoRA follows these as well. Put the annotator of any node pack (Video Depth Anything, "
-        "DWPose) in the place of 'Canny', or connect a ready control video.\n"
+        "DWPose) in the place of 'Edges', or connect a ready control video.\n"
         "- **Image**: the first frame in the new look, with the same outlines. Without: bypass 'LTX-2 Image Guide' "
         "(Ctrl+B)."
     )
@@ -33,7 +33,9 @@ def union_control() -> Graph:
     with make.graph.group("Control video and image"):
         source = make.source(multiple=64)
         clip = make.clip_like(source)
-        edges = make.graph.node("Canny", image=source["images"], low_threshold=0.4, high_threshold=0.8)["IMAGE"]
+        edges = make.graph.node("Canny", "Edges", image=source["images"], low_threshold=0.4, high_threshold=0.8)[
+            "IMAGE"
+        ]
         picture = make.graph.node("LoadImage", "First frame", image="example.png")["IMAGE"]
         guides = make.image(picture, clip["video_latent"])
         guides = make.reference(edges, model, clip["video_latent"], guides=guides, tile_size=512)
@@ -120,7 +122,7 @@ def layout_to_render() -> Graph:
     name = "ltx-2.5-layout-to-render"
     files = (LAYOUT_LORA, SPATIAL_UPSCALER)
     make = split_pipeline(name, "LTX-2.5: a finished shot from a layout", DISTILLED, advice, files)
-    model = make.lora(LAYOUT_LORA, 1.0, "IC-LoRA, layout to render")
+    model = make.lora(LAYOUT_LORA, 1.0, "IC-LoRA")
     upscaler = make.upscaler(SPATIAL_UPSCALER)
     positive = make.text(WORDS[name])
     with make.graph.group("Layout and look"):
@@ -149,11 +151,11 @@ def inpaint() -> Graph:
     """A masked part of the picture is made anew, at half the size and then at the whole."""
     advice = (
         "- **Video**: any size and length; its sides become multiples of 64. A short side of about 1024 suits.\n"
-        "- **Mask**: red where the picture is to be new; one picture for the whole clip. For a mask that moves: 'Load "
-        "Video', 'Get Video Components' and 'Convert Image to Mask' in its place.\n"
-        "- **Prompt**: the new part as a scene of its own, not as an instruction; may stay empty.\n"
-        "- **Edges** that show: a larger grow, or fewer levels of 'LTX-2 Pyramid Blend' for small masks.\n"
-        "- **Image**: to set what stands there, connect an 'LTX-2 Image Guide' of strength 0.7 before the reference."
+        "- **Mask**: red where the picture is to be new, one picture for the clip; a film through 'Convert Image to "
+        "Mask' moves.\n"
+        "- **Prompt**: the new part as a scene; may stay empty.\n"
+        "- **Edges** that show: a larger grow, or fewer levels of the blend.\n"
+        "- **Image** to set: an 'LTX-2 Image Guide' before the reference."
     )
     make = _filling("ltx-2.5-inpaint", "LTX-2.5: paint in a video, two stages", advice)
     with make.graph.group("Video and mask"):

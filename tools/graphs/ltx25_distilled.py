@@ -40,7 +40,7 @@ def image_to_video() -> Graph:
         "- **strength** of the first stage: 0.7 leaves room for motion; of the second: 1."
     )
     name = "ltx-2.5-image-to-video-distilled"
-    title = "LTX-2.5: text or image to video, two fast stages"
+    title = "LTX-2.5: text or image, two fast stages"
     make = split_pipeline(name, title, DISTILLED, advice, (SPATIAL_UPSCALER,))
     upscaler = make.upscaler(SPATIAL_UPSCALER)
     positive = make.text(CAPTIONS[name])

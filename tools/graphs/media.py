@@ -24,7 +24,7 @@ def save_video() -> Graph:
         "The file holds this graph; drop it on ComfyUI to get it back.\n"
         "- **crf**: 19 is visually lossless; 0 lossless."
     )
-    make = pipeline("save-video", "Text to a video file, without the whole clip in memory", DISTILLED, advice)
+    make = pipeline("save-video", "Text to a video file, chunk by chunk", DISTILLED, advice)
     positive = make.text()
     _sample_and_save(make, "Sampling", positive)
     return make.graph
@@ -37,7 +37,7 @@ def refine_file() -> Graph:
         "- **Tiles** let the model work on pictures larger than it was made for; **windows** do the same for length.\n"
         "- Schedule 'stage 2' changes details only; a larger part of 'stage 1' changes more."
     )
-    make = pipeline("refine-video-file", "Refine a video file of any size and length", DISTILLED, advice)
+    make = pipeline("refine-video-file", "Refine a video file of any size", DISTILLED, advice)
     positive = make.text()
     with make.graph.group("Video file"):
         source = _file(make, width=1920, height=1088, frame_rate=24.0)
