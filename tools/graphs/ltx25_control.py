@@ -33,12 +33,10 @@ def union_control() -> Graph:
     with make.graph.group("Control video and image"):
         source = make.source(multiple=64)
         clip = make.clip_like(source)
-        edges = make.graph.node("Canny", "Edges", image=source["images"], low_threshold=0.4, high_threshold=0.8)[
-            "IMAGE"
-        ]
+        edges = make.graph.node("Canny", "Edges", image=source["images"], low_threshold=0.4, high_threshold=0.8)
         picture = make.graph.node("LoadImage", "First frame", image="example.png")["IMAGE"]
         guides = make.image(picture, clip["video_latent"])
-        guides = make.reference(edges, model, clip["video_latent"], guides=guides, tile_size=512)
+        guides = make.reference(edges["IMAGE"], model, clip["video_latent"], guides=guides, tile_size=512)
     _beside(make, positive, model, source, clip, guides)
     return make.graph
 
